@@ -1,0 +1,114 @@
+# The book's commands. `make help` lists them; README.md says the same without make.
+# The first `make book` or `make test` makes .venv and installs everything pinned in requirements.lock.
+
+PYTHON ?= python3
+PORT ?= 8000
+# `make book LOCK=none` installs from pyproject.toml's lower bounds instead, and so keeps a build of
+# PyTorch that is already in .venv.
+LOCK ?= requirements.lock
+
+BIN := .venv/bin
+PAGE := _build/html/index.html
+
+# The notebooks must run in .venv's own kernel, whatever the reader has installed or configured.
+export JUPYTER_PREFER_ENV_PATH := 1
+export IPYTHONDIR := $(CURDIR)/_build/.ipython
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport JUPYTER_PATH JUPYTER_CONFIG_DIR PYTHONPATH PYTHONHOME MPLBACKEND PYTHONWARNINGS
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup zoo book serve test check lint types unit nbval browser notebooks bench lock \
+	repository clean distclean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
+
+# --- set-up: two stamps, so that it is skipped when nothing it depends on has changed -------------
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "The book needs Python 3.11 or newer; '$(PYTHON)' is not. Name one: make book PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "'$(PYTHON)' lacks the venv module; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@echo "Making .venv"
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+ifeq ($(LOCK),none)
+.venv/.installed: .venv/.made pyproject.toml
+	@echo "Installing from pyproject.toml"
+	@$(BIN)/python -m pip install --quiet --editable ".[book,test]"
+	@touch $@
+else
+.venv/.installed: .venv/.made pyproject.toml $(LOCK)
+	@echo "Installing from $(LOCK): about 3 minutes the first time"
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement $(LOCK)
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+endif
+
+setup: .venv/.installed ## make .venv and install
+
+# --- the book --------------------------------------------------------------------------------------
+
+zoo: setup
+	@$(BIN)/python -m vae_core.zoo fill
+
+book: zoo ## execute every chapter and build the book in _build/html
+	@$(BIN)/jupyter-book build . -W -n --keep-going
+	@echo "The book: $(CURDIR)/$(PAGE)"
+
+serve: book ## build, then serve the book on this machine (PORT=8000)
+	@echo "http://localhost:$(PORT) (stop with Ctrl-C)"
+	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+notebooks: zoo ## re-execute every notebook in place and normalise it
+	@for notebook in $$(find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*' | sort); do \
+	  $(BIN)/jupyter-nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=900 \
+	    --ExecutePreprocessor.kernel_name=python3 "$$notebook" || exit 1; \
+	done
+	@$(BIN)/python book/_tools/normalise.py
+
+# --- tests -----------------------------------------------------------------------------------------
+
+test: check nbval browser ## everything: lint, types, unit tests, chapters, book, browser
+
+check: lint types unit ## the fast part: lint, types, unit tests
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/python book/_tools/normalise.py --check
+	@$(BIN)/python book/_tools/repository.py --check
+
+types: setup
+	@$(BIN)/mypy
+
+unit: setup
+	@$(BIN)/pytest tests --ignore=tests/browser
+
+nbval: zoo
+	@$(BIN)/pytest notebooks --nbval --nbval-current-env --nbval-cell-timeout=900
+
+browser: book
+	@$(BIN)/pytest tests/browser
+
+bench: setup ## print the performance tables
+	@$(BIN)/python -m benchmarks
+
+# --- upkeep ----------------------------------------------------------------------------------------
+
+lock: ## pin the newest versions that pyproject.toml allows (needs uv)
+	@uv pip compile pyproject.toml --extra book --extra test --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade --quiet \
+	  --output-file requirements.lock
+	@! grep -n '://' requirements.lock
+
+repository: setup ## rewrite the repository's address everywhere: make repository URL=...
+	@$(BIN)/python book/_tools/repository.py $(if $(URL),--url $(URL))
+
+clean: ## remove what was built
+	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+
+distclean: clean ## remove what was built, and .venv
+	rm -rf .venv *.egg-info

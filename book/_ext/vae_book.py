@@ -1,0 +1,196 @@
+"""Sphinx extension of the book: what Jupyter Book does not do by itself.
+
+- A weight blob that several widgets of a page share is stored in the page once, and the widgets'
+  kernel state, which no page reads, not at all.
+- Results cached from an older `vae_core` or torch are forgotten, so no page shows a stale number.
+- One plain line on standard output for each notebook, with the seconds it took.
+- `{{ repository }}` in a page is the address from `_config.yml`, `{{ reading_time }}` its minutes.
+- Mathematics needs no web fonts, and Colab's button stands only where Colab can open the page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import shutil
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import myst_nb.core.read
+from myst_nb.sphinx_ import NbMetadataCollector
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
+BLOB = re.compile(r'<script\b[^>]*\bdata-vae-blob="([0-9a-f]+)"[^>]*>.*?</script>\s*', re.DOTALL)
+
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+
+WORDS_A_MINUTE = 180  # for prose that one stops to think about
+
+# What can change the result of a cell besides the cell itself.
+SOURCES = ("*.py", "*.js", "*.css")
+VERSIONED = ("torch", "torchvision", "numpy", "scikit-learn")
+
+
+# --- pages ---------------------------------------------------------------------------------
+
+
+def first_blobs_only(html: str) -> str:
+    """Drop every `<script data-vae-blob="sha">` whose sha came earlier in the page.
+
+    The widgets find a blob by its sha anywhere in the page, so one copy serves all of them.
+    """
+    seen: set[str] = set()
+
+    def keep(match: re.Match[str]) -> str:
+        if match[1] in seen:
+            return ""
+        seen.add(match[1])
+        return match[0]
+
+    return BLOB.sub(keep, html)
+
+
+def finish_page(app: Sphinx, pagename: str, template: str, context: dict, doctree: Any) -> None:
+    if context.get("body"):
+        context["body"] = first_blobs_only(context["body"])
+    # The kernel's copy of every widget's data: without a widget manager nothing would read it.
+    scripts = context.get("script_files", [])
+    scripts[:] = [s for s in scripts if getattr(s, "attributes", {}).get("type") != WIDGET_STATE]
+    # Colab opens .ipynb files only; on any other page its button would lead to an error.
+    if not str(app.env.doc2path(pagename)).endswith(".ipynb"):
+        buttons = context.get("header_buttons", [])
+        context["header_buttons"] = [b for b in buttons if b.get("label") != "launch-buttons"]
+
+
+def reading_minutes(text: str) -> int:
+    """Whole minutes to read the words of a page or notebook; code and mathematics are left out."""
+    if text.lstrip().startswith("{"):
+        cells = json.loads(text)["cells"]
+        text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    prose = re.sub(r"```.*?```|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`", " ", text, flags=re.DOTALL)
+    return math.ceil(len(re.findall(r"[A-Za-z’'-]{2,}|\bI\b|\ba\b", prose)) / WORDS_A_MINUTE)
+
+
+def fill_placeholders(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Put the repository's address, and the page's reading time, where a page asks for them."""
+    address = app.config.html_theme_options.get("repository_url", "")
+    source[0] = source[0].replace("{{ repository }}", address)
+    if "{{ reading_time }}" in source[0]:
+        minutes = str(reading_minutes(source[0]))
+        source[0] = source[0].replace("{{ reading_time }}", minutes)
+
+
+def mathjax_without_fonts(app: Sphinx, config: Any) -> None:
+    """Draw mathematics as SVG: a browser may refuse web fonts to a page opened from disk."""
+    config.mathjax_path = "mathjax/tex-svg.js"
+
+
+# --- cached results ------------------------------------------------------------------------
+
+
+def engine_hash(root: Path) -> str:
+    """SHA-256 over the package's sources and the versions of the libraries it computes with."""
+    digest = hashlib.sha256()
+    files = {path for pattern in SOURCES for path in (root / "vae_core").rglob(pattern)}
+    for path in sorted(files):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for name in VERSIONED:
+        try:
+            digest.update(f"{name}=={version(name)}\n".encode())
+        except PackageNotFoundError:
+            digest.update(f"{name} absent\n".encode())
+    return digest.hexdigest()
+
+
+def is_notebook(env: BuildEnvironment, docname: str) -> bool:
+    path = Path(env.doc2path(docname))
+    if path.suffix == ".ipynb":
+        return True
+    return path.suffix == ".md" and myst_nb.core.read.is_myst_markdown_notebook(
+        path.read_text("utf-8")
+    )
+
+
+class Execution:
+    """The notebooks' runs within one build: which are stale, and how far the build has come."""
+
+    def __init__(self) -> None:
+        self.stale = False
+        self.started = time.time()
+        self.queue: list[str] = []
+        self.done = 0
+
+    def forget_stale_results(self, app: Sphinx) -> None:
+        """Empty the execution cache when the engine is not the one that filled it.
+
+        Runs before MyST-NB opens the cache. The stamp is written before execution: a build that
+        is interrupted leaves results of the new engine only, so the stamp never lies.
+        """
+        configured = app.config.nb_execution_cache_path
+        cache = Path(configured or Path(app.outdir).parent / ".jupyter_cache")
+        stamp = cache / "engine.sha256"
+        now = engine_hash(Path(app.srcdir))
+        self.stale = not stamp.exists() or stamp.read_text("utf-8") != now
+        if self.stale:
+            if cache.exists():
+                print("vae_core or a library changed: every notebook runs anew", flush=True)
+                shutil.rmtree(cache)
+            cache.mkdir(parents=True)
+            stamp.write_text(now, "utf-8")
+
+    def outdated(
+        self, app: Sphinx, env: BuildEnvironment, added: set, changed: set, removed: set
+    ) -> list[str]:
+        """Name the notebooks to read again: Sphinx itself looks at a page's own text only."""
+        return sorted(d for d in env.found_docs if is_notebook(env, d)) if self.stale else []
+
+    def count(self, app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
+        self.queue = [d for d in docnames if is_notebook(env, d)]
+
+    def report(self, app: Sphinx, doctree: Any) -> None:
+        """Print one line for the notebook just read: its place in the queue and its seconds."""
+        docname = app.env.docname
+        if docname not in self.queue:
+            return
+        self.done += 1
+        run = NbMetadataCollector.get_exec_data(app.env, docname)
+        if run is None:
+            result = "shown as stored, not executed"
+        elif not run["succeeded"]:
+            result = f"FAILED: {run['error']}"
+        else:
+            verb = "executed" if run["mtime"] >= self.started else "unchanged, was executed"
+            result = f"{verb} in {run['runtime'] or 0:.1f} s"
+        print(f"\n[{self.done} of {len(self.queue)}] {docname}: {result}", flush=True)
+
+
+def forget_failed_build(app: Sphinx, exception: Exception | None) -> None:
+    """After a warning or an error, let the next build read every page anew.
+
+    Sphinx warns while it reads a page and takes the page for done: without this the same fault
+    would fail the first build and pass the second in silence. Executed notebooks stay cached.
+    """
+    if exception or app._warncount:
+        Path(app.doctreedir, "environment.pickle").unlink(missing_ok=True)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    execution = Execution()
+    # Before MyST-NB's own builder-inited handler (default priority 500) opens the cache.
+    app.connect("builder-inited", execution.forget_stale_results, priority=100)
+    app.connect("env-get-outdated", execution.outdated)
+    app.connect("env-before-read-docs", execution.count)
+    app.connect("doctree-read", execution.report)
+    app.connect("config-inited", mathjax_without_fonts, priority=900)
+    app.connect("source-read", fill_placeholders)
+    # After the theme has made its buttons (its handlers run at the default priority).
+    app.connect("html-page-context", finish_page, priority=900)
+    app.connect("build-finished", forget_failed_build, priority=900)
+    # Notebooks run one after another: side by side they would compete for the same cores.
+    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

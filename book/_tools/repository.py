@@ -1,0 +1,95 @@
+"""Keep one repository address: the one in _config.yml.
+
+    python book/_tools/repository.py [--check | --url URL]
+
+--url writes a new address into _config.yml first. Then every place that must spell the address
+out, because it is read outside the built book, is rewritten: `git clone` lines, the bootstrap
+cells' `git+` requirements, Colab links and CITATION.cff. With --check nothing is written; the exit
+status is 1 if a place names another address. The book's pages say `{{ repository }}` instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+CONFIG = "_config.yml"
+ADDRESS = re.compile(r"^https://[\w.-]+/[\w.-]+/[\w.-]+$")
+CONFIG_LINE = re.compile(r"(?m)^(repository:\n  url: )(\S+)$")
+SUFFIXES = {".md", ".ipynb", ".cff", ".py", ".toml", ".yml", ".yaml"}
+# Tests name addresses of their own; the rest is not the project's text.
+SKIPPED = {"tests", "_build", ".venv", ".git", ".ipynb_checkpoints", "node_modules"}
+
+# What stands before an address of this repository, then the address itself.
+PLACES = [
+    re.compile(r"(git\+)(https://[\w./-]*[\w-])"),
+    re.compile(r"(git clone )(https://[\w./-]*[\w-])"),
+    re.compile(r"(?m)^((?:repository-code|url): \"?)(https://[\w./-]*[\w-])"),
+]
+# Colab writes the repository as owner/name.
+COLAB = re.compile(r"(colab\.research\.google\.com/github/)([\w.-]+/[\w.-]+)")
+
+
+def configured(root: Path) -> str:
+    """Return the address in _config.yml."""
+    match = CONFIG_LINE.search((root / CONFIG).read_text("utf-8"))
+    if match is None:
+        raise ValueError(f"{CONFIG} has no line `  url: ...` under `repository:`")
+    return match[2]
+
+
+def configure(root: Path, url: str) -> None:
+    """Write `url` into _config.yml."""
+    if not ADDRESS.match(url):
+        raise ValueError(f"expected an address like https://github.com/owner/name, got {url!r}")
+    config = root / CONFIG
+    config.write_text(CONFIG_LINE.sub(rf"\g<1>{url}", config.read_text("utf-8")), "utf-8")
+
+
+def texts(root: Path) -> Iterator[Path]:
+    for path in sorted(root.rglob("*")):
+        relative = path.relative_to(root)
+        if path.suffix in SUFFIXES and not SKIPPED & set(relative.parts) and path.is_file():
+            yield path
+
+
+def rewrite(text: str, url: str) -> str:
+    """Return `text` with every spelled-out repository address replaced by `url`."""
+    for place in PLACES:
+        text = place.sub(rf"\g<1>{url}", text)
+    return COLAB.sub(rf"\g<1>{url.removeprefix('https://github.com/')}", text)
+
+
+def main(argv: list[str] | None = None, root: Path = Path()) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--check", action="store_true", help="write nothing, report stray addresses")
+    mode.add_argument("--url", help="the new address, https://github.com/owner/name")
+    options = parser.parse_args(argv)
+    try:
+        if options.url:
+            configure(root, options.url.removesuffix("/").removesuffix(".git"))
+        url = configured(root)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    stray = 0
+    for path in texts(root):
+        before = path.read_text("utf-8")
+        after = rewrite(before, url)
+        if after == before:
+            continue
+        stray += 1
+        if options.check:
+            print(f"{path}: names another repository than {url}", file=sys.stderr)
+        else:
+            path.write_text(after, "utf-8")
+            print(f"{path}: now names {url}")
+    return 1 if options.check and stray else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""A real browser for what a reader sees: ``$CHROMIUM``, one on PATH, or Playwright's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright import sync_api
+from visit import Visit
+
+BOOK = Path(__file__).parents[2] / "_build" / "html"
+# What a browser does by itself (updates, synchronisation) would look like a request of the page.
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache() -> None:
+    """The reader's own cache folder, in place of a fresh one: `make browser` has filled the zoo."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium, kept for the whole run."""
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def book() -> Path:
+    """The folder of the built book."""
+    if not (BOOK / "index.html").exists():
+        pytest.fail("the book is not built; run `make book` first")
+    return BOOK
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Visit]]:
+    """``open_page(path, dark=False, width=800, touch=False)``: a local page, no network."""
+    contexts = []
+
+    def visit(
+        path: Path, dark: bool = False, width: int = 800, touch: bool = False, **options: Any
+    ) -> Visit:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if dark else "light",
+            has_touch=touch,
+            offline=True,
+            **options,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        opened = Visit(page, [], [])
+        page.on("request", lambda request: opened.requests.append(request.url))
+        page.on(
+            "console",
+            lambda message: opened.errors.append(message.text) if message.type == "error" else None,
+        )
+        page.on("pageerror", lambda error: opened.errors.append(str(error)))
+        page.goto(Path(path).resolve().as_uri())
+        return opened
+
+    yield visit
+    for context in contexts:
+        context.close()

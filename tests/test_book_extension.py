@@ -1,0 +1,136 @@
+"""The book's Sphinx extensions, function by function; tests/browser looks at what they build."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import matplotlib
+import pytest
+
+pytest.importorskip("sphinx")
+
+import slim_pages
+import vae_book
+
+
+def blob(sha: str, body: str = "QUJD") -> str:
+    return f'<script type="text/plain" data-vae-blob="{sha}">{body}</script>'
+
+
+class TestBlobs:
+    def test_the_first_of_each_stays(self) -> None:
+        page = f"<p>a</p>{blob('a1')}<p>b</p>{blob('b2')}<p>c</p>{blob('a1')}<p>d</p>"
+        expected = f"<p>a</p>{blob('a1')}<p>b</p>{blob('b2')}<p>c</p><p>d</p>"
+        assert vae_book.first_blobs_only(page) == expected
+
+    def test_other_scripts_stay(self) -> None:
+        page = "<script>f()</script>" * 2 + f'<script type="module">{"x" * 9}</script>' * 2
+        assert vae_book.first_blobs_only(page) == page
+
+
+class TestStaleResults:
+    @pytest.fixture
+    def app(self, tmp_path: Path) -> SimpleNamespace:
+        (tmp_path / "vae_core" / "js").mkdir(parents=True)
+        (tmp_path / "vae_core" / "models.py").write_text("A = 1\n")
+        (tmp_path / "vae_core" / "js" / "core.js").write_text("let a = 1;\n")
+        config = SimpleNamespace(nb_execution_cache_path="")
+        return SimpleNamespace(srcdir=tmp_path, outdir=tmp_path / "_build/html", config=config)
+
+    def run(self, app: SimpleNamespace) -> bool:
+        execution = vae_book.Execution()
+        execution.forget_stale_results(app)
+        return execution.stale
+
+    def test_an_unchanged_engine_keeps_results(self, app: SimpleNamespace) -> None:
+        assert self.run(app)
+        result = app.srcdir / "_build/.jupyter_cache/result"
+        result.write_text("kept")
+        assert not self.run(app)
+        assert result.exists()
+
+    @pytest.mark.parametrize("name", ["models.py", "js/core.js"])
+    def test_a_changed_source_forgets_them(self, app: SimpleNamespace, name: str) -> None:
+        self.run(app)
+        result = app.srcdir / "_build/.jupyter_cache/result"
+        result.write_text("stale")
+        source = app.srcdir / "vae_core" / name
+        source.write_text(source.read_text() + "\n")
+        assert self.run(app)
+        assert not result.exists()
+
+    def test_a_removed_source_counts(self, app: SimpleNamespace) -> None:
+        self.run(app)
+        (app.srcdir / "vae_core/js/core.js").unlink()
+        assert self.run(app)
+
+    def test_another_torch_counts(
+        self, app: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.run(app)
+        monkeypatch.setattr(vae_book, "version", lambda name: "0.0.1")
+        assert self.run(app)
+
+
+def test_repository_is_filled_in_from_the_configuration() -> None:
+    config = SimpleNamespace(html_theme_options={"repository_url": "https://x.org/a/b"})
+    source = ["git clone {{ repository }} here"]
+    vae_book.fill_placeholders(SimpleNamespace(config=config), "page", source)
+    assert source == ["git clone https://x.org/a/b here"]
+
+
+class TestSlimPages:
+    def purge(self, css: str, words: str) -> str:
+        return slim_pages.purge(slim_pages.parse(css), set(words.split()))
+
+    def test_keeps_what_can_match(self) -> None:
+        assert self.purge("h1,.a .b{x:1}.c{x:2}", "a b") == "h1,.a .b{x:1}"
+
+    def test_keeps_only_live_selectors_of_a_rule(self) -> None:
+        assert self.purge(".a,.gone>.a{x:1}", "a") == ".a{x:1}"
+
+    def test_looks_into_media_queries(self) -> None:
+        assert self.purge("@media print{.gone{x:1}}@media print{.a{x:1}}", "a") == (
+            "@media print{.a{x:1}}"
+        )
+
+    def test_a_class_that_must_be_absent_may_be_absent(self) -> None:
+        assert self.purge("p:not(.gone){x:1}", "") == "p:not(.gone){x:1}"
+
+    def test_keeps_font_faces_keyframes_and_variables(self) -> None:
+        css = "@keyframes k{from{x:1}}:root{--a:1}"
+        assert self.purge(css, "") == css
+
+    def test_the_embedded_font_holds_the_named_icons_only(self, tmp_path: Path) -> None:
+        # Any font with characters in the icon block serves; matplotlib ships one.
+        fonts = Path(matplotlib.get_data_path(), "fonts/ttf")
+        source = fonts / "STIXNonUni.ttf"
+        (tmp_path / "f.ttf").write_bytes(source.read_bytes())
+        cmap = slim_pages.ttLib.TTFont(source).getBestCmap()
+        icon = next(c for c in cmap if 0xE000 <= c <= 0xF8FF)
+        css = f'@font-face{{font-family:F;src:url(f.ttf)}}.i{{content:"\\{icon:x}"}}'
+        out = slim_pages.embed_icons(css, tmp_path)
+        assert "f.ttf" not in out
+        assert "data:font/woff;base64," in out
+        assert len(out) < source.stat().st_size / 4
+
+    def test_a_font_with_none_of_the_icons_goes(self, tmp_path: Path) -> None:
+        fonts = Path(matplotlib.get_data_path(), "fonts/ttf")
+        (tmp_path / "f.ttf").write_bytes((fonts / "cmr10.ttf").read_bytes())
+        css = '@font-face{font-family:F;src:url(f.ttf)}.i{content:"\\f00c"}'
+        assert slim_pages.embed_icons(css, tmp_path) == '.i{content:"\\f00c"}'
+
+
+def test_reading_time_counts_prose_and_leaves_out_code_and_mathematics() -> None:
+    assert vae_book.reading_minutes("word " * 180) == 1
+    assert vae_book.reading_minutes("word " * 181) == 2
+    assert (
+        vae_book.reading_minutes("word " * 180 + "$many words here$ `and here` $$a b\nc d$$") == 1
+    )
+    cells = [
+        {"cell_type": "markdown", "source": ["word " * 100, "word " * 80]},
+        {"cell_type": "code", "source": ["word " * 500]},
+    ]
+    assert vae_book.reading_minutes(json.dumps({"cells": cells})) == 1

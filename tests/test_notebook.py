@@ -1,0 +1,100 @@
+"""Claims that stop a chapter, and numbers carried to its prose."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+
+import nbformat
+import pytest
+import torch
+from helpers import ROOT, one_sentence
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from vae_core.notebook import Choice, Question, claim, quiz, table
+
+
+@pytest.mark.parametrize("holds", [True, 1, torch.tensor(0.2) > 0.1])
+def test_a_claim_that_holds_is_printed(holds: object, capsys: pytest.CaptureFixture[str]) -> None:
+    claim(holds, "the VAE's codes are closer to N(0, I)")
+    assert capsys.readouterr().out == "✓ the VAE's codes are closer to N(0, I)\n"
+
+
+@pytest.mark.parametrize("holds", [False, 0, None, float("nan") > 0, torch.tensor(0.2) > 0.3])
+def test_a_claim_that_fails_raises_with_its_sentence(
+    holds: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(AssertionError, match="this claim no longer holds: codes overlap") as error:
+        claim(holds, "codes overlap")
+    one_sentence(error)
+    assert capsys.readouterr().out == ""
+
+
+def execute(*cells: str) -> nbformat.NotebookNode:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=60, kernel_name="python3").execute(
+        env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    return notebook
+
+
+def test_glue_stores_where_myst_nb_is_and_does_nothing_where_it_is_not() -> None:
+    notebook = execute(
+        "from vae_core.notebook import glue\nglue('kl', 3.25)",
+        "import sys\nsys.modules['myst_nb'] = None\nglue('kl', 3.25)",
+    )
+    stored, nothing = (cell.outputs for cell in notebook.cells)
+    (output,) = stored
+    assert output.metadata["scrapbook"]["name"] == "kl"
+    assert output.data["application/papermill.record/text/plain"] == "3.25"
+    assert "text/plain" not in output.data  # stored, not shown
+    assert nothing == []
+
+
+def test_a_failed_claim_stops_the_notebook() -> None:
+    with pytest.raises(CellExecutionError, match="this claim no longer holds: 1 > 2"):
+        execute("from vae_core.notebook import claim\nclaim(1 > 2, '1 > 2')")
+
+
+def test_glue_outside_a_notebook_does_nothing(python: Callable[..., object]) -> None:
+    done = python(
+        "import sys\n"
+        "from vae_core.notebook import glue\n"
+        "glue('kl', 3.25)\n"
+        "print('IPython' in sys.modules)\n"
+    )
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_a_table_is_html_for_a_page_and_aligned_text_for_print() -> None:
+    shown = table([{"model": "a<b", "nats": 1.23456, "n": 3}, {"model": "c", "nats": 2.0, "n": 40}])
+    page = shown._repr_html_()
+    assert '<th scope="row">a&lt;b</th><td>1.235</td><td>3</td>' in page
+    assert page.count("<tr>") == 3
+    assert repr(shown).splitlines() == ["model  nats   n", "a<b    1.235  3", "c      2      40"]
+
+
+def test_a_table_needs_rows_that_are_alike() -> None:
+    for rows in ([], [{"a": 1}, {"b": 2}]):
+        with pytest.raises(ValueError, match="same columns"):
+            table(rows)
+
+
+def test_a_quiz_gives_each_choice_its_feedback_and_hides_nothing_in_print() -> None:
+    question = Question("1 + 1?", [Choice("2", "By counting.", right=True), Choice("3", "Count.")])
+    first, second = quiz([question]), quiz([question])
+    page = first._repr_html_()
+    assert page.count('<input type="radio"') == page.count('class="feedback"') == 2
+    assert page.count('<label class="right">') == 1
+    assert "<script" not in page
+    # Two quizzes on a page must not share a radio group.
+    assert re.findall(r'name="([^"]+)"', page)[0] not in second._repr_html_()
+    assert repr(first).splitlines() == ["1. 1 + 1?", "   ( ) 2", "   ( ) 3"]
+
+
+def test_a_question_has_exactly_one_right_choice() -> None:
+    for rights in ((False, False), (True, True)):
+        with pytest.raises(ValueError, match="exactly one"):
+            Question("?", [Choice("a", "b", right=right) for right in rights])

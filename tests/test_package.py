@@ -1,0 +1,136 @@
+"""The package as a whole: floors, lazy imports, and rules that hold in every file."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+import vae_core
+
+SOURCES = sorted((ROOT / "vae_core").rglob("*.py"))
+# A module imports only from floors below its own, or from its own package.
+FLOORS = {
+    "_cache": 0,
+    "_check": 0,
+    "_plot": 0,
+    "_progress": 0,
+    "data": 1,
+    "distributions": 1,
+    "symbolic": 1,
+    "models": 2,
+    "objectives": 2,
+    "training": 3,
+    "zoo": 3,
+    "evaluation": 4,
+    "coding": 4,
+    "exercises": 4,
+    "figures": 5,
+    "notebook": 5,
+    "widgets": 5,
+}
+# The one place where a floor holds two steps.
+BESIDE = {("objectives", "models"), ("zoo", "training")}
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(ROOT / "vae_core").parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of vae_core that a file imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "vae_core":
+            names = [f"vae_core.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+        found |= {name.split(".")[1] for name in names if name.startswith("vae_core.")}
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down(path: Path) -> None:
+    module = module_of(path)
+    if module == "__init__":
+        assert imported(path) == set()
+        return
+    for other in imported(path) - {module}:
+        allowed = FLOORS[other] < FLOORS[module] or (module, other) in BESIDE
+        assert allowed, f"{module} (floor {FLOORS[module]}) imports {other}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_rules_of_every_file(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert "from __future__ import annotations" in text or path.name == "__init__.py"
+    assert ast.get_docstring(ast.parse(text)), "a module says what it is for"
+    for forbidden in (".cuda()", "import pickle", "torch.load(", "torch.save("):
+        assert forbidden not in text
+    assert len(text.splitlines()) <= 420
+
+
+def test_every_public_module_is_reached_from_the_package() -> None:
+    public = [m.name for m in pkgutil.iter_modules(vae_core.__path__) if m.name[0] != "_"]
+    assert set(public) <= set(vae_core.__all__)
+    assert dir(vae_core) == sorted(vae_core.__all__)
+    for name in public:
+        assert getattr(vae_core, name) is importlib.import_module(f"vae_core.{name}")
+
+
+def test_an_unknown_attribute_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'vae_core' has no attribute 'nothing'"):
+        vae_core.nothing  # noqa: B018
+
+
+def test_the_version_is_the_distributions() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert vae_core.__version__ == project["version"]
+
+
+def test_importing_the_package_imports_nothing_heavy(python: Callable[..., object]) -> None:
+    done = python(
+        "import sys\n"
+        "before = set(sys.modules)\n"
+        "import vae_core\n"
+        "new = {name.split('.')[0] for name in set(sys.modules) - before}\n"
+        "print(sorted(new - set(sys.stdlib_module_names)))\n"
+    )
+    assert done.stdout == "['vae_core']\n", done.stderr
+
+
+def test_the_engine_needs_no_book_tool(python: Callable[..., object]) -> None:
+    done = python(
+        "import sys\n"
+        "for name in ('matplotlib', 'anywidget', 'ipywidgets', 'IPython', 'myst_nb', 'sklearn',\n"
+        "             'torchvision', 'sphinx', 'jupyter_book'):\n"
+        "    sys.modules[name] = None\n"
+        "from vae_core import data, distributions, models, objectives, training, zoo\n"
+        "from vae_core.notebook import claim, glue\n"
+        "few = data.load('mnist', 'test').first(200)\n"
+        "training.fit(models.VAE(2, hidden=(8,)), few, epochs=1, device='cpu')\n"
+        "glue('n', 1)\n"
+        "claim(True, 'trained')\n"
+    )
+    assert done.stdout == "✓ trained\n", done.stderr
+    assert done.stderr == ""
+
+
+def test_the_embedded_data_are_packaged() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["vae_core"]
+    found = {path.name for pattern in patterns for path in (ROOT / "vae_core").glob(pattern)}
+    from vae_core.data import _mnist
+
+    assert {f"{name}.xz" for name in _mnist.CHECKSUMS} <= found
+    assert "py.typed" in found
+    assert "CC BY-SA 3.0" in (ROOT / "vae_core/data/mnist/README.md").read_text(encoding="utf-8")

@@ -1,0 +1,184 @@
+"""The upkeep tools: stored notebooks in one form, one repository address."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import normalise
+import pytest
+import repository
+
+BLOB = '<div></div><script type="text/plain" data-vae-blob="ab">AAAA</script>'
+
+
+def code_cell(outputs: list[dict], **metadata: object) -> dict:
+    return {
+        "cell_type": "code",
+        "id": "c1",
+        "metadata": metadata,
+        "source": "1",
+        "execution_count": 7,
+        "outputs": outputs,
+    }
+
+
+def notebook(*cells: dict) -> dict:
+    return {
+        "cells": list(cells),
+        "metadata": {
+            "widgets": {"state": {}},
+            "kernelspec": {"name": "my-env", "display_name": "my env"},
+            "language_info": {"name": "python", "version": "3.11.7"},
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+
+
+def result(data: dict) -> dict:
+    return {"output_type": "execute_result", "execution_count": 7, "metadata": {}, "data": data}
+
+
+class TestNormalise:
+    def test_removes_what_differs_from_run_to_run(self) -> None:
+        cell = code_cell([result({"text/plain": "2"})], execution={"iopub.status.busy": "now"})
+        out = normalise.normalise(notebook(cell))
+        assert out["cells"][0]["execution_count"] is None
+        assert out["cells"][0]["outputs"][0]["execution_count"] is None
+        assert out["cells"][0]["metadata"] == {}
+        assert set(out["metadata"]) == {"kernelspec", "language_info"}
+        assert out["metadata"]["kernelspec"]["name"] == "python3"
+        assert out["metadata"]["language_info"] == {"name": "python"}
+
+    def test_removes_widget_payloads_and_keeps_picture_and_text(self) -> None:
+        data = {
+            normalise.WIDGET_VIEW: {"model_id": "x"},
+            "text/html": BLOB,
+            "image/png": "iVBOR",
+            "text/plain": "LatentExplorer()",
+        }
+        cell = normalise.normalise(notebook(code_cell([result(data)])))["cells"][0]
+        assert cell["outputs"][0]["data"] == {
+            "image/png": "iVBOR",
+            "text/plain": "LatentExplorer()",
+        }
+        assert cell["metadata"]["tags"] == ["nbval-ignore-output"]
+
+    def test_payload_may_be_stored_as_lines(self) -> None:
+        cell = code_cell([result({"text/html": ["<div></div>\n", BLOB], "text/plain": "w"})])
+        kept = normalise.normalise(notebook(cell))["cells"][0]["outputs"][0]["data"]
+        assert kept == {"text/plain": "w"}
+
+    def test_keeps_other_html_and_tags(self) -> None:
+        cell = code_cell([result({"text/html": "<table></table>"})], tags=["hide-input"])
+        out = normalise.normalise(notebook(cell))["cells"][0]
+        assert out["outputs"][0]["data"] == {"text/html": "<table></table>"}
+        assert out["metadata"]["tags"] == ["hide-input"]
+
+    def test_keeps_glued_names(self) -> None:
+        glued = {
+            "output_type": "display_data",
+            "data": {"application/papermill.record/text/plain": "3.25"},
+            "metadata": {"scrapbook": {"name": "x"}, "needs_background": "light"},
+        }
+        out = normalise.normalise(notebook(code_cell([glued])))["cells"][0]["outputs"][0]
+        assert out["metadata"] == {"scrapbook": {"name": "x"}}
+
+    def test_drops_standard_error(self) -> None:
+        streams = [
+            {"output_type": "stream", "name": "stderr", "text": "50%"},
+            {"output_type": "stream", "name": "stdout", "text": "done"},
+        ]
+        out = normalise.normalise(notebook(code_cell(streams)))["cells"][0]["outputs"]
+        assert [o["name"] for o in out] == ["stdout"]
+
+    def test_a_second_pass_changes_nothing(self) -> None:
+        once = normalise.dump(
+            normalise.normalise(notebook(code_cell([result({"text/html": BLOB})])))
+        )
+        assert normalise.dump(normalise.normalise(json.loads(once))) == once
+
+    def test_check_writes_nothing_and_fails(self, tmp_path: Path) -> None:
+        path = tmp_path / "n.ipynb"
+        path.write_text(json.dumps(notebook(code_cell([]))), "utf-8")
+        before = path.read_bytes()
+        assert normalise.main(["--check", str(path)]) == 1
+        assert path.read_bytes() == before
+        assert normalise.main([str(path)]) == 0
+        assert normalise.main(["--check", str(path)]) == 0
+
+    def test_too_large_a_notebook_is_named(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = tmp_path / "large.ipynb"
+        cell = code_cell([result({"image/png": "A" * normalise.MAX_BYTES})])
+        path.write_text(json.dumps(notebook(cell)), "utf-8")
+        assert normalise.main([str(path)]) == 1
+        assert "large.ipynb" in capsys.readouterr().err
+
+
+OLD = "https://github.com/example/vae-book"
+NEW = "https://github.com/someone/their-fork"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "_config.yml").write_text(
+        f"title: x\nrepository:\n  url: {OLD}\n  branch: main\n", "utf-8"
+    )
+    (tmp_path / "README.md").write_text(f"git clone {OLD} vae-book\nsee https://docs.org/x\n")
+    (tmp_path / "CITATION.cff").write_text(f'repository-code: "{OLD}"\n')
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "01.ipynb").write_text(
+        json.dumps({"source": f'%pip install -q "vae-core @ git+{OLD}"'})
+    )
+    (tmp_path / "notebooks" / "colab.md").write_text(
+        "https://colab.research.google.com/github/example/vae-book/blob/main/notebooks/01.ipynb"
+    )
+    (tmp_path / "_build").mkdir()
+    (tmp_path / "_build" / "old.md").write_text(f"git clone {OLD}")
+    return tmp_path
+
+
+class TestRepository:
+    def test_url_rewrites_every_place(self, project: Path) -> None:
+        assert repository.main(["--url", NEW], project) == 0
+        assert repository.configured(project) == NEW
+        assert (project / "README.md").read_text() == (
+            f"git clone {NEW} vae-book\nsee https://docs.org/x\n"
+        )
+        assert (project / "CITATION.cff").read_text() == f'repository-code: "{NEW}"\n'
+        source = json.loads((project / "notebooks" / "01.ipynb").read_text())["source"]
+        assert source == f'%pip install -q "vae-core @ git+{NEW}"'
+        assert "/github/someone/their-fork/blob/" in (project / "notebooks/colab.md").read_text()
+        assert OLD in (project / "_build" / "old.md").read_text()
+        assert repository.main(["--check"], project) == 0
+
+    def test_an_edited_config_is_enough(self, project: Path) -> None:
+        config = project / "_config.yml"
+        config.write_text(config.read_text().replace(OLD, NEW))
+        assert repository.main(["--check"], project) == 1
+        assert repository.main([], project) == 0
+        assert repository.main(["--check"], project) == 0
+
+    def test_check_names_the_stray_file(
+        self, project: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (project / "README.md").write_text(f"git clone {NEW}")
+        assert repository.main(["--check"], project) == 1
+        assert "README.md" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("url", ["", "example/vae-book", "http://github.com/a/b", "https://x"])
+    def test_a_bad_address_changes_nothing(self, project: Path, url: str) -> None:
+        before = (project / "_config.yml").read_text()
+        with pytest.raises(ValueError, match="expected an address"):
+            repository.configure(project, url)
+        assert (project / "_config.yml").read_text() == before
+
+    def test_git_suffix_is_dropped(self, project: Path) -> None:
+        repository.main(["--url", NEW + ".git"], project)
+        assert repository.configured(project) == NEW
+
+    def test_this_project_has_one_address(self) -> None:
+        assert repository.main(["--check"], Path(__file__).parent.parent) == 0

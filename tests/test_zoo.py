@@ -1,0 +1,348 @@
+"""The zoo: each model trained once, stored whole, and never mistaken for another."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import resource
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from helpers import one_sentence
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from vae_core import _cache, data, models, objectives, training, zoo
+
+TINY = zoo.Recipe("VAE", {"latent_dim": 2, "hidden": (8,)}, epochs=1, batch_size=100)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A zoo of one small model, trained on 300 digits, in a folder of its own."""
+    monkeypatch.setenv(_cache.VARIABLE, str(tmp_path / "cache"))
+    few = data.load("mnist", "test").first(300)
+    monkeypatch.setattr(data, "load", lambda name, split: few)
+    monkeypatch.setattr(zoo, "RECIPES", {"tiny": TINY})
+    monkeypatch.setattr(zoo, "_in_memory", {})
+    yield tmp_path / "cache" / "zoo"
+    zoo._code_digest.cache_clear()
+
+
+def load(name: str = "tiny", seed: int | None = None) -> nn.Module:
+    return zoo.load(name, seed, device="cpu", progress=False)
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    a, b = first.state_dict(), second.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def forbid_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(training, "fit", fail)
+
+
+def test_trains_once_then_reads_the_file(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load()
+    (stored,) = tiny.iterdir()
+    assert stored.name.startswith("tiny-seed0-")
+    assert stored.suffix == ".safetensors"
+    assert not first.training
+    assert {p.device.type for p in first.parameters()} == {"cpu"}
+    forbid_training(monkeypatch)
+    zoo._in_memory.clear()  # as in a new process
+    second = load()
+    assert same(first, second)
+    assert not second.training
+    assert not same(first, models.VAE(2, hidden=(8,)))  # it was trained
+    on_disk = load_file(stored)  # any reader of safetensors can read it
+    assert all(torch.equal(on_disk[name], value) for name, value in first.state_dict().items())
+
+
+def test_the_model_is_what_fit_makes_of_the_recipe() -> None:
+    by_hand = models.VAE(2, hidden=(8,), seed=3)
+    training.fit(
+        by_hand, data.load("mnist", "train"), epochs=1, batch_size=100, seed=3, device="cpu",
+        progress=False,
+    )  # fmt: skip
+    assert same(load(seed=3), by_hand)
+
+
+def test_a_loaded_model_is_the_callers_own() -> None:
+    first = load()
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.zero_()
+    assert not same(first, load())
+
+
+def test_seeds_are_kept_apart(tiny: Path) -> None:
+    assert not same(load(seed=1), load(seed=2))
+    assert {path.name.split("-")[1] for path in tiny.iterdir()} == {"seed1", "seed2"}
+    assert same(load(), load(seed=0))
+    with pytest.raises(ValueError, match="seed must be a whole number of at least 0; got -1"):
+        load(seed=-1)
+
+
+def test_the_key_changes_with_everything_that_decides_the_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cpu = torch.device("cpu")
+    keys = {zoo._key(TINY, 0, cpu)}
+    assert zoo._key(TINY, 0, cpu) in keys  # the same twice
+    changes: dict[str, object] = {
+        "model": "Autoencoder",
+        "options": {"latent_dim": 3, "hidden": (8,)},
+        "pixels": "dynamic",
+        "epochs": 2,
+        "batch_size": 64,
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+        "data": "kmnist",
+    }
+    fields = {field.name for field in dataclasses.fields(zoo.Recipe)} - {"seed"}
+    assert changes.keys() == fields  # a new setting must join this list
+    for name, value in changes.items():
+        keys.add(zoo._key(dataclasses.replace(TINY, **{name: value}), 0, cpu))
+    keys.add(zoo._key(TINY, 1, cpu))
+    keys.add(zoo._key(TINY, 0, torch.device("cuda")))
+    monkeypatch.setattr(torch, "__version__", "0.0.1")
+    keys.add(zoo._key(TINY, 0, cpu))
+    monkeypatch.undo()
+    monkeypatch.setattr(zoo, "_code_digest", lambda: "other code")
+    keys.add(zoo._key(TINY, 0, cpu))
+    monkeypatch.undo()
+    monkeypatch.setitem(zoo._mnist.CHECKSUMS, "train-images-idx3-ubyte", "other bytes")
+    keys.add(zoo._key(TINY, 0, cpu))
+    assert len(keys) == 1 + len(changes) + 5
+
+
+@pytest.mark.parametrize(
+    ("change", "decides"),
+    [
+        (lambda s: s.replace("2e-3", "3e-3") + "\nx = 1\n", True),
+        (lambda s: s.replace("learning_rate: float = 1e-3", "learning_rate: float = 2e-3"), True),
+        (lambda s: s.replace('"""', '"""Other words. ', 1), False),
+        (lambda s: s + "\n# a comment\n", False),
+    ],
+)
+def test_the_code_digest_sees_code_and_not_prose(
+    change: Callable[[str], str], decides: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = zoo._code_digest()
+    source = Path(str(training.__file__)).read_text(encoding="utf-8")
+    changed = change(source)
+    assert changed != source
+    (tmp_path / "training.py").write_text(changed, encoding="utf-8")
+    monkeypatch.setattr(training, "__file__", str(tmp_path / "training.py"))
+    zoo._code_digest.cache_clear()
+    assert (zoo._code_digest() != before) is decides
+
+
+@pytest.mark.parametrize("package", [models, objectives, training])
+def test_the_code_digest_sees_every_file_of_a_package(
+    package: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = zoo._code_digest()
+    folder = tmp_path / "copy"
+    shutil.copytree(package.__path__[0], folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(package, "__path__", [str(folder)])
+    zoo._code_digest.cache_clear()
+    assert zoo._code_digest() == before
+    # A command only calls the rest.
+    files = [p for p in folder.rglob("*.py") if p.name not in ("__init__.py", "__main__.py")]
+    assert len(files) >= 2
+    for path in files:
+        source = path.read_text(encoding="utf-8")
+        path.write_text(source + "\nx = 1\n", encoding="utf-8")
+        zoo._code_digest.cache_clear()
+        assert zoo._code_digest() != before, path.name
+        path.write_text(source + "\n# a comment\n", encoding="utf-8")
+        zoo._code_digest.cache_clear()
+        assert zoo._code_digest() == before, path.name
+
+
+def flipped(content: bytes) -> bytes:
+    """One weight's bit changed: still a valid safetensors file."""
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+def without_metadata(content: bytes) -> bytes:
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    del header["__metadata__"]
+    packed = json.dumps(header).encode()
+    return len(packed).to_bytes(8, "little") + packed + content[8 + length :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[: len(content) // 2],
+        lambda content: b"\xff" * len(content),
+        flipped,
+        without_metadata,
+    ],
+)
+def test_a_damaged_file_is_told_and_trained_again(
+    damage: Callable[[bytes], bytes], tiny: Path
+) -> None:
+    first = load()
+    (stored,) = tiny.iterdir()
+    content = stored.read_bytes()
+    stored.write_bytes(damage(content))
+    zoo._in_memory.clear()
+    with pytest.warns(RuntimeWarning) as told:
+        second = load()
+    (warning,) = told
+    assert str(warning.message).startswith(f"the cached model {stored} is damaged (")
+    assert str(warning.message).endswith("training it again")
+    assert "\n" not in str(warning.message)
+    assert same(first, second)
+    assert stored.read_bytes() == content
+
+
+def test_a_file_of_another_model_is_told_and_trained_again(tiny: Path) -> None:
+    load()
+    (stored,) = tiny.iterdir()
+    zoo._write(stored, models.VAE(3, hidden=(8,)))
+    zoo._in_memory.clear()
+    with pytest.warns(RuntimeWarning, match="is damaged"):
+        assert load().latent_dim == 2
+
+
+def test_an_unwritable_cache_warns_and_keeps_the_model_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(_cache.VARIABLE, str(tmp_path / "file" / "cache"))
+    with pytest.warns(RuntimeWarning, match="can't be written") as told:
+        first = load()
+    assert len(told) == 1
+    forbid_training(monkeypatch)
+    assert same(first, load())
+
+
+def test_a_full_disk_warns_and_leaves_nothing(tiny: Path) -> None:
+    """A limit on the size of files stands for the disk: a write that fails midway."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.warns(RuntimeWarning, match="can't be written"):
+            first = load()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert same(first, load())
+    assert list(tiny.iterdir()) == []
+
+
+def test_a_stop_while_saving_leaves_no_half_file(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.write_bytes
+
+    def stopped(self: Path, content: bytes) -> int:
+        real(self, content[: len(content) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        load()
+    assert list(tiny.iterdir()) == []
+
+
+def test_a_kill_while_saving_leaves_no_file_that_is_loaded(
+    tiny: Path, python: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies with half of the file written; the next one finds none."""
+    done = python(
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from vae_core import zoo, models\n"
+        "real = Path.write_bytes\n"
+        "def killed(self, content):\n"
+        "    real(self, content[: len(content) // 2])\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Path.write_bytes = killed\n"
+        f"zoo._write(Path({str(tiny / 'model.safetensors')!r}), models.VAE(2, hidden=(8,)))\n"
+    )
+    assert done.returncode == -9, done.stderr
+    assert not (tiny / "model.safetensors").exists()
+    assert len(list(tiny.iterdir())) == 1  # the temporary file, which nothing reads
+    assert zoo._read(tiny / "model.safetensors", TINY, 0) is None
+
+
+def test_an_interrupted_training_is_not_cached(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = training.objective_for
+
+    def stop_after_one_step(model: nn.Module) -> Callable[..., dict[str, Tensor]]:
+        loss_of, steps = real(model), 0
+
+        def objective(*arguments: object) -> dict[str, Tensor]:
+            nonlocal steps
+            steps += 1
+            if steps == 2:
+                raise KeyboardInterrupt
+            return loss_of(*arguments)  # type: ignore[arg-type]
+
+        return objective
+
+    monkeypatch.setattr(training, "objective_for", stop_after_one_step)
+    with pytest.raises(KeyboardInterrupt, match="the zoo keeps whole models only"):
+        load()
+    assert not tiny.exists()
+    monkeypatch.setattr(training, "objective_for", real)
+    whole = load()
+    assert same(whole, load())
+    assert len(list(tiny.iterdir())) == 1
+
+
+def test_an_unknown_name_lists_the_known() -> None:
+    with pytest.raises(ValueError, match="unknown model 'big': the zoo has tiny") as error:
+        load("big")
+    one_sentence(error)
+
+
+def test_fill_says_one_line_a_model(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(zoo, "USED", (("tiny", 0), ("tiny", 1)))
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # other processes would not know "tiny"
+    assert zoo.main(["fill"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("model 1 of 2: tiny, seed 0 (")
+    assert second.startswith("model 2 of 2: tiny, seed 1 (")
+    forbid_training(monkeypatch)
+    assert zoo.main(["fill"]) == 0
+
+
+def test_the_command_lists_and_explains(capsys: pytest.CaptureFixture[str]) -> None:
+    assert zoo.main([]) == zoo.main(["list"]) == 0
+    assert capsys.readouterr().out.count("tiny") == 2
+    assert zoo.main(["empty"]) == 2
+    assert "usage: python -m vae_core.zoo" in capsys.readouterr().err
+
+
+def test_every_recipe_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert zoo.names() == tuple(zoo.RECIPES)
+    assert {"ae-2", "vae-2", "classifier"} <= set(zoo.names())
+    for name, recipe in zoo.RECIPES.items():
+        assert isinstance(zoo._untrained(recipe, 0), nn.Module), name
+        assert recipe.pixels in training.PIXELS
+        assert recipe.schedule in training.SCHEDULES
+        assert recipe.data in data.available()
+    assert {name for name, _ in zoo.USED} <= set(zoo.names())
+    rows = zoo.table()
+    assert [row["name"] for row in rows] == list(zoo.names())
+    vae = zoo.RECIPES["vae-2"]
+    assert (vae.epochs, vae.batch_size, vae.learning_rate) == (20, 128, 1e-3)

@@ -1,0 +1,88 @@
+"""What figures and widgets draw alike: the look, the latent plane, and small PNG files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from matplotlib.patheffects import withStroke
+from PIL import Image
+from torch import Tensor
+
+# The light theme of js/core.js.
+INK, ACCENT = "#1f2933", "#0b5fa5"
+CLASSES = (
+    "#2b6cb0", "#dd6b20", "#2f855a", "#c53030", "#6b46c1",
+    "#7b4b2a", "#c2428f", "#4a5568", "#8a8b12", "#0d9aa8",
+)  # fmt: skip
+HALO = (withStroke(linewidth=2.5, foreground="white"),)
+DPI = 110
+STYLE: Any = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "legend.frameon": False,
+}
+
+
+def png(figure: Figure, **options: Any) -> bytes:
+    """``figure`` as PNG bytes, with ``options`` for matplotlib's ``savefig``.
+
+    96 colours are enough for the book's figures, and halve a page's weight; without matplotlib's
+    version in the file the bytes depend on the picture alone.
+    """
+    raw, small = io.BytesIO(), io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(raw, format="png", dpi=DPI, metadata={"Software": None}, **options)
+    # Maximum coverage keeps every class's hue; the default would merge the rarer ones.
+    picture = Image.open(raw).convert("RGB")
+    picture = picture.quantize(
+        96, method=Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE
+    )
+    picture.save(small, format="png", optimize=True)
+    return small.getvalue()
+
+
+def medians(codes: np.ndarray, labels: Tensor, classes: int) -> np.ndarray:
+    """The median code of each class, [classes, 2]; NaN for a class without codes."""
+    own = labels.cpu().numpy()
+    rows = [
+        np.median(codes[own == k], axis=0) if (own == k).any() else np.full(2, np.nan)
+        for k in range(classes)
+    ]
+    return np.array(rows, dtype=np.float64)
+
+
+def extent(codes: np.ndarray, stray: float = 0.002) -> tuple[np.ndarray, float]:
+    """Centre and half side of the square that holds nearly all codes and the circle of radius 3."""
+    low = np.minimum(np.quantile(codes, stray, axis=0), -3.1)
+    high = np.maximum(np.quantile(codes, 1 - stray, axis=0), 3.1)
+    return (low + high) / 2, 0.53 * float((high - low).max())
+
+
+def draw_plane(
+    axes: Any, codes: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, alpha: float = 0.5
+) -> None:
+    """Codes by class with the prior's circles, both axes in the same unit."""
+    colors = [CLASSES[k % len(CLASSES)] for k in labels]
+    axes.scatter(*codes.T, c=colors, s=2.5, alpha=alpha, linewidths=0)
+    for radius in (1, 2, 3):
+        axes.add_patch(Circle((0, 0), radius, fill=False, color=ACCENT, lw=0.9))
+    for k, point in enumerate(medians(codes, torch.as_tensor(labels), len(classes))):
+        if np.isfinite(point).all():
+            axes.text(
+                *point, classes[k], color=CLASSES[k % len(CLASSES)], path_effects=HALO,
+                fontsize=11, weight="bold", ha="center", va="center",
+            )  # fmt: skip
+    (x, y), reach = extent(codes)
+    axes.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), aspect="equal")
+    axes.tick_params(labelsize=7, colors=INK, length=2)
+    for spine in axes.spines.values():
+        spine.set_color("#d5dbe1")

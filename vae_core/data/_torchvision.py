@@ -1,0 +1,131 @@
+"""Data sets that are not embedded: torchvision's, and folders of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vae_core.data._mnist import DamagedFileError
+
+
+class DataUnavailableError(RuntimeError):
+    """A data set is neither on this machine nor to be had from the network."""
+
+
+def _vision() -> Any:
+    # Only here: vae_core itself works beside a torch whose torchvision fails at import.
+    try:
+        import torchvision
+    except (ImportError, RuntimeError) as error:
+        raise DataUnavailableError(
+            f"only MNIST is embedded; other images need a working torchvision ({error})"
+        ) from None
+    return torchvision
+
+
+# name -> torchvision's class (also the name of its folder) and the options that choose a split
+DATASETS: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
+    "fashion-mnist": ("FashionMNIST", lambda split: {"train": split == "train"}),
+    "kmnist": ("KMNIST", lambda split: {"train": split == "train"}),
+    "emnist": ("EMNIST", lambda split: {"train": split == "train", "split": "balanced"}),
+    # "test10k" is the part that pairs with MNIST's own 10,000 test digits.
+    "qmnist": ("QMNIST", lambda split: {"what": "train" if split == "train" else "test10k"}),
+}
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or "not an IDX file"
+
+
+def _damaged(name: str, folder: Path, reason: str) -> DamagedFileError:
+    return DamagedFileError(
+        f"the files of {name} in {folder} are damaged ({reason}); delete them to get them anew"
+    )
+
+
+def torchvision_set(name: str, split: str, root: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Images uint8 [n, 1, 28, 28], labels int64 [n] and class names of a torchvision data set.
+
+    Downloads to ``root`` on first use. Raises, in one sentence, :class:`DataUnavailableError` where
+    that is not possible and :class:`DamagedFileError` where the files hold something else.
+    """
+    kind, options = DATASETS[name]
+    make = getattr(_vision().datasets, kind)
+    folder = root / kind / "raw"
+    try:
+        found = make(str(root), download=False, **options(split))
+    except (AssertionError, OSError, RuntimeError, TypeError, ValueError) as error:
+        if "Dataset not found" not in str(error):
+            raise _damaged(name, folder, _reason(error)) from None
+        found = None
+    if found is None:
+        try:
+            found = make(str(root), download=True, **options(split))
+        except (OSError, RuntimeError, EOFError, HTTPException) as error:
+            raise DataUnavailableError(
+                f"{name} is not under {root} and could not be downloaded ({_reason(error)}); "
+                f"connect to a network once, or copy torchvision's files there"
+            ) from None
+    images = torch.as_tensor(found.data)
+    if name == "emnist":
+        images = images.transpose(1, 2)  # EMNIST's files hold every letter on its side
+    targets = torch.as_tensor(found.targets)
+    labels = targets[:, 0] if targets.ndim == 2 else targets  # QMNIST: first of eight columns
+    if images.shape != (len(labels), 28, 28):
+        raise _damaged(name, folder, f"images {list(images.shape)}, labels {list(labels.shape)}")
+    classes = tuple(str(label) for label in found.classes)
+    return images.unsqueeze(1).contiguous(), labels.long(), classes
+
+
+def _class_folders(top: Path) -> tuple[str, ...]:
+    return tuple(sorted(p.name for p in top.iterdir() if p.is_dir() and not p.name.startswith(".")))
+
+
+def image_folder(
+    folder: Path, split: str, size: int, channels: int
+) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Images of a folder, resized to ``size`` x ``size``: uint8 [n, channels, size, size].
+
+    ``folder/train`` and ``folder/test`` are the splits where they exist; otherwise every sixth
+    image (in order of path) is the test set. Subfolders are classes, as in torchvision's
+    ``ImageFolder``; images in no subfolder form the one class "images". Hidden folders are passed
+    over. Raises ``ValueError`` where images are missing or unreadable, or the splits' classes
+    differ.
+    """
+    vision = _vision()
+    own_splits = (folder / "train").is_dir() and (folder / "test").is_dir()
+    top = folder / split if own_splits else folder
+    endings = vision.datasets.folder.IMG_EXTENSIONS
+    classes = _class_folders(top)
+    if own_splits and classes != _class_folders(folder / "train"):
+        raise ValueError(f"the classes of train and of {split} in {folder} differ")
+    if classes:
+        indices = {label: index for index, label in enumerate(classes)}
+        try:
+            samples = vision.datasets.folder.make_dataset(str(top), indices, endings)
+        except (OSError, RuntimeError) as error:
+            raise ValueError(f"{top} is no folder of images by class: {error}") from None
+    else:
+        flat = sorted(path for path in top.iterdir() if path.suffix.lower() in endings)
+        samples, classes = [(str(path), 0) for path in flat], ("images",)
+    if not own_splits:
+        # Count within the sorted list of paths: independent of the file system's order.
+        test = split == "test"
+        samples = [sample for i, sample in enumerate(samples) if (i % 6 == 5) == test]
+    if not samples:
+        raise ValueError(f"no images for split {split!r} in {top} (endings: {', '.join(endings)})")
+    mode = {1: "L", 3: "RGB"}[channels]
+    images = []
+    for path, _ in samples:
+        try:
+            picture = vision.datasets.folder.pil_loader(path).convert(mode).resize((size, size))
+        except OSError as error:
+            raise ValueError(f"{path} can't be read as an image: {error}") from None
+        images.append(vision.transforms.functional.pil_to_tensor(picture))
+    labels = torch.tensor([label for _, label in samples], dtype=torch.int64)
+    return torch.stack(images), labels, classes

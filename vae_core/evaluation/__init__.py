@@ -1,0 +1,73 @@
+"""How good a trained model is: its bound and log P(X), its latents, its samples.
+
+Estimates come as :class:`Estimate`, a value with its standard error, or as one value and one
+standard error an image. Images are uint8, or floating in the likelihood's range; they are worked on
+in chunks, on the model's device and in its dtype.
+"""
+
+from vae_core.evaluation._estimate import Estimate, mean_estimate
+from vae_core.evaluation._importance import (
+    Bound,
+    LogLikelihood,
+    importance_sampling,
+    monte_carlo,
+)
+from vae_core.evaluation._latents import (
+    Moments,
+    latent_samples,
+    maximum_mean_discrepancy,
+    moment_divergence,
+    moments,
+    sliced_wasserstein,
+)
+from vae_core.evaluation._likelihood import (
+    RateDistortion,
+    log_likelihood,
+    log_weights,
+    rate_distortion,
+)
+from vae_core.evaluation._posterior import (
+    PosteriorGrid,
+    Refinement,
+    refine_posterior,
+    true_posterior_grid,
+)
+from vae_core.evaluation._samples import (
+    PrecisionRecall,
+    classify,
+    frechet_distance,
+    image_features,
+    nearest_distance,
+    precision_recall,
+    reconstruction_error,
+)
+
+__all__ = [
+    "Bound",
+    "Estimate",
+    "LogLikelihood",
+    "Moments",
+    "PosteriorGrid",
+    "PrecisionRecall",
+    "RateDistortion",
+    "Refinement",
+    "classify",
+    "frechet_distance",
+    "image_features",
+    "importance_sampling",
+    "latent_samples",
+    "log_likelihood",
+    "log_weights",
+    "maximum_mean_discrepancy",
+    "mean_estimate",
+    "moment_divergence",
+    "moments",
+    "monte_carlo",
+    "nearest_distance",
+    "precision_recall",
+    "rate_distortion",
+    "reconstruction_error",
+    "refine_posterior",
+    "sliced_wasserstein",
+    "true_posterior_grid",
+]

@@ -1,0 +1,39 @@
+"""A number with its uncertainty."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Estimate(NamedTuple):
+    """``value`` with the standard error of its estimation, in the same unit."""
+
+    value: float
+    standard_error: float
+
+    def __str__(self) -> str:
+        """Value ± standard error, to the standard error's second digit."""
+        if not (math.isfinite(self.standard_error) and self.standard_error > 0):
+            return f"{self.value:.4g}"
+        digits = max(0, 1 - math.floor(math.log10(self.standard_error)))
+        return f"{self.value:.{digits}f} ± {self.standard_error:.{digits}f}"
+
+
+def mean_estimate(values: Tensor) -> Estimate:
+    """The mean of independent ``values`` [n] with its standard error; n >= 2."""
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(f"values must be [n], n >= 2; got {list(values.shape)}")
+    spread = values.to(torch.float64)
+    return Estimate(spread.mean().item(), (spread.std() / math.sqrt(len(values))).item())
+
+
+def blocks_of(rows: Tensor, blocks: int) -> list[Tensor]:
+    """``rows`` [n, d] in ``blocks`` parts of equal size (at most blocks - 1 rows are left out)."""
+    size = len(rows) // blocks
+    if blocks < 2 or size < 2:
+        raise ValueError(f"{len(rows)} rows can't be cut into {blocks} blocks of at least 2")
+    return list(rows[: size * blocks].split(size))

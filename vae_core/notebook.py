@@ -1,0 +1,137 @@
+"""What a chapter calls besides its subject: glued numbers, claims, tables, quizzes."""
+
+from __future__ import annotations
+
+import html
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vae_core._progress import in_notebook
+
+__all__ = ["Choice", "Question", "claim", "glue", "quiz", "table"]
+
+_quiz_number = itertools.count(1)
+
+
+def glue(name: str, value: Any) -> None:
+    """Store ``value`` under ``name``, so that the page's prose can show it.
+
+    In the book's build MyST-NB carries it to the page; elsewhere (Colab, a plain notebook, a
+    script) the value is not needed, and nothing happens.
+    """
+    if not in_notebook():
+        return  # MyST-NB would start an IPython of its own here
+    try:
+        from myst_nb import glue as store
+    except ImportError:
+        return
+    store(name, value, display=False)
+
+
+def claim(holds: Any, sentence: str) -> None:
+    """Assert a chapter's claim: print it with a tick, or stop the chapter with ``AssertionError``.
+
+    ``sentence`` states the claim in words. A page is built only while each of its claims holds.
+    """
+    if not bool(holds):
+        raise AssertionError(f"this claim no longer holds: {sentence}")
+    print(f"✓ {sentence}")
+
+
+class _Shown:
+    """HTML for a page, plain text for print and terminals."""
+
+    def __init__(self, page: str, text: str) -> None:
+        self._page, self._text = page, text
+
+    def _repr_html_(self) -> str:
+        return self._page
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> _Shown:
+    """``rows``, alike in their keys, as a table; the first column heads each row.
+
+    Floats are shown to four significant digits; anything else by its own ``str``.
+    """
+    if not rows or any(list(row) != list(rows[0]) for row in rows):
+        raise ValueError("a table needs at least one row, and the same columns in every row")
+
+    def text(value: Any) -> str:
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+    columns = list(rows[0])
+    cells = [[text(row[column]) for column in columns] for row in rows]
+    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
+    body = "".join(
+        f'<tr><th scope="row">{html.escape(first)}</th>'
+        + "".join(f"<td>{html.escape(cell)}</td>" for cell in rest)
+        + "</tr>"
+        for first, *rest in cells
+    )
+    page = (
+        f'<div class="vae-table"><table class="table"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+    widths = [max(map(len, column)) for column in zip(*[columns, *cells], strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in [columns, *cells]
+    ]
+    return _Shown(page, "\n".join(lines))
+
+
+class Choice:
+    """One answer to choose, with what is said to a reader who chooses it."""
+
+    def __init__(self, answer: str, feedback: str, *, right: bool = False) -> None:
+        self.answer, self.feedback, self.right = answer, feedback, right
+
+
+class Question:
+    """A question with its choices, exactly one of them right."""
+
+    def __init__(self, text: str, choices: Sequence[Choice]) -> None:
+        if sum(choice.right for choice in choices) != 1:
+            raise ValueError(f"exactly one choice must be right: {text!r}")
+        self.text, self.choices = text, choices
+
+
+# Feedback shows by the browser's own rules (:checked), so a quiz needs no script and no kernel.
+_QUIZ_STYLE = """<style>
+.vae-quiz fieldset {border: 1px solid #8886; border-radius: 6px; margin: 0 0 1em; padding: .6em 1em}
+.vae-quiz legend {font-weight: 600; font-size: 1em; float: none; width: auto; padding: 0 .3em;
+  margin: 0}
+.vae-quiz label {display: block; margin: .35em 0; cursor: pointer}
+.vae-quiz .feedback {display: none; margin: .2em 0 .4em 1.6em; padding-left: .6em;
+  border-left: 3px solid #c53030}
+.vae-quiz .right .feedback {border-left-color: #2f855a}
+.vae-quiz input:checked ~ .feedback {display: block}
+</style>"""
+
+
+def quiz(questions: Sequence[Question]) -> _Shown:
+    """Questions that answer back on the static page: each choice shows its own feedback."""
+    number = next(_quiz_number)
+    blocks, lines = [], []
+    for index, question in enumerate(questions, 1):
+        labels = []
+        for choice in question.choices:
+            verdict = "Yes." if choice.right else "No."
+            labels.append(
+                f'<label class="{"right" if choice.right else "wrong"}">'
+                f'<input type="radio" name="quiz-{number}-{index}"> {html.escape(choice.answer)}'
+                f'<span class="feedback"><strong>{verdict}</strong> '
+                f"{html.escape(choice.feedback)}</span></label>"
+            )
+        blocks.append(
+            f"<fieldset><legend>{index}. {html.escape(question.text)}</legend>"
+            f"{''.join(labels)}</fieldset>"
+        )
+        lines += [f"{index}. {question.text}"]
+        lines += [f"   ( ) {choice.answer}" for choice in question.choices]
+    page = f'<form class="vae-quiz">{_QUIZ_STYLE}{"".join(blocks)}</form>'
+    return _Shown(page, "\n".join(lines))

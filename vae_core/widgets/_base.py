@@ -1,0 +1,93 @@
+"""One base for all widgets: the same module live, in a page without a kernel, and in print."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+from importlib import resources
+from typing import Any, ClassVar
+
+import anywidget
+import traitlets
+from matplotlib.figure import Figure
+
+from vae_core._plot import png
+from vae_core.widgets._page import bare, to_text
+from vae_core.widgets._payload import Blob
+
+SHARED = ("core", "entropy", "plane")
+
+
+@functools.cache
+def bundle(name: str) -> str:
+    """The ES module of a widget: style, shared code and its own file, in one text."""
+    folder = resources.files("vae_core.widgets") / "js"
+    style = json.dumps(bare((folder / "style.css").read_text("utf-8")))
+    parts = [(folder / f"{part}.js").read_text("utf-8") for part in (*SHARED, name)]
+    text = "\n".join([f"const CSS = {style};", *parts])
+    if "</script" in text.lower():
+        raise ValueError(f"the module of {name} would close the script tag that carries it")
+    return text
+
+
+class BrowserWidget(anywidget.AnyWidget):
+    """A widget that computes in the browser.
+
+    A subclass names its JavaScript file, fills ``payload`` and ``blobs``, lists in ``STATE`` the
+    traits that a page without a kernel starts from, and draws :meth:`figure` for print.
+    """
+
+    NAME: ClassVar[str] = ""
+    STATE: ClassVar[tuple[str, ...]] = ()
+
+    payload = traitlets.Dict(help="what the browser needs besides the blobs").tag(sync=True)
+    blobs = traitlets.Dict(help="gzip bytes by SHA-256").tag(sync=True)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # anywidget derives a further class of its own for each widget: only ours names a module.
+        if "NAME" in cls.__dict__:
+            cls._esm = bundle(cls.NAME)
+        super().__init_subclass__(**kwargs)
+
+    def __init__(self, payload: dict[str, Any], blobs: list[Blob], **state: Any) -> None:
+        super().__init__(payload=payload, blobs={blob.sha: blob.data for blob in blobs}, **state)
+
+    def figure(self) -> Figure:
+        """The widget as a still picture, from the same payload."""
+        raise NotImplementedError
+
+    def to_html(self) -> str:
+        """A self-contained rendition: it needs no kernel, no network and no other file."""
+        state = {name: getattr(self, name) for name in (*self.STATE, "payload")}
+        # "<" is escaped so that no string in the state can close the script tag.
+        carried = json.dumps(state, allow_nan=False).replace("<", "\\u003c")
+        tags = "\n".join(
+            f'<script type="text/plain" data-vae-blob="{sha}">{to_text(data)}</script>'
+            for sha, data in self.blobs.items()
+        )
+        return (
+            f'<div class="vae-static" data-widget="{self.NAME}">\n{tags}\n'
+            f'<script type="application/json">{carried}</script>\n'
+            "<noscript>This part of the page is interactive and needs JavaScript.</noscript>\n"
+            f'</div>\n<script type="module">\n{bare(bundle(self.NAME))}\n'
+            f'mountStatic(render, "{self.NAME}");\n</script>'
+        )
+
+    def to_png(self) -> bytes:
+        """The still picture as PNG bytes."""
+        return png(self.figure(), bbox_inches="tight")
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        shown = super()._repr_mimebundle_(**kwargs)
+        data, metadata = shown if isinstance(shown, tuple) else (shown or {}, {})
+        data = {
+            **data,
+            "text/plain": repr(self),
+            "text/html": self.to_html(),
+            "image/png": base64.b64encode(self.to_png()).decode(),
+        }
+        return data, metadata
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"

@@ -1,0 +1,137 @@
+"""LatentExplorer: latent planes side by side, decoded under the pointer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import traitlets
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from vae_core._plot import draw_plane, medians
+from vae_core.widgets import _payload as payload
+from vae_core.widgets._base import BrowserWidget
+from vae_core.widgets._models import decoder_spec, embed
+from vae_core.widgets._payload import LatentModel
+from vae_core.widgets._validate import check_data, check_model, check_point
+
+WALK = 0.2  # where the walk stands at first
+
+
+class LatentExplorer(BrowserWidget):
+    """Every test code by class, and the digit at any point of the plane.
+
+    Args:
+        models: one to three models with two latent dimensions, by the name to show.
+        data: the test images, uint8 [n, 1, height, width], with labels.
+
+    ``twins`` holds the models with the weights that the browser decodes with.
+
+    Live traits, in the latent plane of ``model_name``: ``z`` (the decoded point), ``start`` and
+    ``end`` of the walk, and ``walk`` (0 at the start, 1 at the end). Setting one moves the page.
+
+    Raises:
+        ValueError: for a model or data that cannot be shown, saying what was given.
+    """
+
+    NAME: ClassVar[str] = "latent_explorer"
+    STATE: ClassVar[tuple[str, ...]] = ("z", "model_name", "start", "end", "walk")
+
+    z = traitlets.List(traitlets.Float(), [0.0, 0.0]).tag(sync=True)
+    model_name = traitlets.Unicode().tag(sync=True)
+    start = traitlets.List(traitlets.Float(), [0.0, 0.0]).tag(sync=True)
+    end = traitlets.List(traitlets.Float(), [0.0, 0.0]).tag(sync=True)
+    walk = traitlets.Float(0.0, min=0.0, max=1.0).tag(sync=True)
+
+    def __init__(self, models: Mapping[str, LatentModel], data: Any) -> None:
+        if not isinstance(models, Mapping) or not 1 <= len(models) <= 3:
+            raise ValueError(
+                "models must map one to three names to models, "
+                f"got {len(models) if isinstance(models, Mapping) else type(models).__name__}"
+            )
+        for name, model in models.items():
+            check_model(name, model)
+        shape = tuple(next(iter(models.values())).shape)
+        for name, model in models.items():
+            if tuple(model.shape) != shape:
+                raise ValueError(f"{name!r} makes images {tuple(model.shape)}, the others {shape}")
+        check_data(data, shape)
+
+        labels = payload.Blob.of(data.labels.cpu().numpy().astype(np.uint8).tobytes())
+        atlas = payload.pack_atlas(data.images)
+        blobs, specs = [labels, atlas], []
+        self.twins = {}
+        for name, model in models.items():
+            codes = embed(model, data.images)
+            codes_blob, scale = payload.pack_codes(codes)
+            packed = payload.pack_decoder(model, codes)
+            shown = {"sha": codes_blob.sha, "scale": scale}
+            specs.append({"name": name, "decoder": decoder_spec(model, packed), "codes": shown})
+            blobs += [packed[0], codes_blob]
+            self.twins[name] = payload.dequantised(model, decoder=packed)
+        chosen = specs[-1]  # by custom the VAE stands last
+        middle = medians(self._codes_of(chosen, blobs), data.labels, len(data.classes))
+        present = [point for point in middle if np.isfinite(point).all()]
+        # A third beyond the first two classes' medians, so that the walk hides no class's label.
+        start, end = ((1.35 * point).tolist() for point in (present[0], present[:2][-1]))
+        super().__init__(
+            payload={
+                "models": specs,
+                "shape": list(shape[1:]),
+                "classes": list(data.classes),
+                "labels": labels.sha,
+                "atlas": atlas.sha,
+            },
+            blobs=blobs,
+            z=[a + WALK * (b - a) for a, b in zip(start, end, strict=True)],
+            model_name=chosen["name"],
+            start=start,
+            end=end,
+            walk=WALK,
+        )
+        self._labels = data.labels.cpu().numpy()
+
+    @staticmethod
+    def _codes_of(spec: dict[str, Any], blobs: list[payload.Blob]) -> np.ndarray:
+        blob = next(blob for blob in blobs if blob.sha == spec["codes"]["sha"])
+        return payload.unpack_codes(blob, spec["codes"]["scale"])
+
+    @traitlets.validate("z", "start", "end")
+    def _check_point(self, proposal: Any) -> list[float]:
+        return check_point(proposal["value"], proposal["trait"].name)
+
+    @traitlets.validate("model_name")
+    def _check_name(self, proposal: Any) -> str:
+        names = [spec["name"] for spec in self.payload["models"]] if self.payload else []
+        if names and proposal["value"] not in names:
+            raise ValueError(f"model_name must be one of {names}, got {proposal['value']!r}")
+        return str(proposal["value"])
+
+    @torch.no_grad()
+    def decode(self, z: Tensor, name: str | None = None) -> Tensor:
+        """Pixel means [n, 1, h, w] for z [n, 2], with the weights the browser has."""
+        return self.twins[name or self.model_name].mean(z)
+
+    def figure(self) -> Figure:
+        """The planes, with the walk of ``model_name`` decoded below."""
+        specs, classes = self.payload["models"], self.payload["classes"]
+        blobs = [payload.Blob(sha, data) for sha, data in self.blobs.items()]
+        figure = Figure(figsize=(4.2 * len(specs), 5.3))
+        grid = figure.add_gridspec(2, len(specs), height_ratios=[8, 1], hspace=0.16)
+        for column, spec in enumerate(specs):
+            codes = self._codes_of(spec, blobs)
+            axes = figure.add_subplot(grid[0, column])
+            draw_plane(axes, codes, self._labels, classes)
+            axes.set_title(spec["name"], fontsize=11)
+        path = torch.tensor([self.start]) + torch.linspace(0, 1, 11)[:, None] * (
+            torch.tensor([self.end]) - torch.tensor([self.start])
+        )
+        strip = self.decode(path)[:, 0].permute(1, 0, 2).flatten(1)
+        axes = figure.add_subplot(grid[1, :])
+        axes.imshow(strip.numpy(), cmap="gray_r", vmin=0, vmax=1)
+        axes.set_axis_off()
+        axes.set_title(f"{self.model_name}: decoded along a walk", fontsize=9, pad=3)
+        return figure

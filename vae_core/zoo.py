@@ -1,0 +1,274 @@
+"""Trained models by name: trained once, cached as safetensors, used by all chapters.
+
+``RECIPES`` is the table of every model the chapters use, with all settings. A file's name carries a
+key made from everything that decides the result: the recipe, the seed, the data's checksum, torch's
+version, the kind of device, and the code that trains. ``python -m vae_core.zoo`` lists the models;
+``python -m vae_core.zoo fill`` trains the missing ones.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import functools
+import hashlib
+import itertools
+import json
+import multiprocessing
+import os
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
+from torch import Tensor, nn
+
+from vae_core import _cache, data, distributions, models, objectives, training
+from vae_core.data import _mnist
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is made: everything but the seed."""
+
+    model: str  # a class of vae_core.models
+    options: Mapping[str, Any] = field(default_factory=dict)
+    pixels: str = "grey"
+    epochs: int = 20
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    seed: int = 0
+    data: str = "mnist"
+
+
+# The tutorial's widths (784-512-2), batch size, optimiser and 20 epochs; its loss, summed squared
+# error plus KL, is a Gaussian likelihood with sigma^2 = 1/2, the models' default. The "-short"
+# pair is the same, stopped after 3 epochs, for repeating a comparison over seeds.
+RECIPES: dict[str, Recipe] = {
+    "ae-2": Recipe("Autoencoder", {"latent_dim": 2, "hidden": (512,)}),
+    "vae-2": Recipe("VAE", {"latent_dim": 2, "hidden": (512,)}),
+    "ae-2-short": Recipe("Autoencoder", {"latent_dim": 2, "hidden": (512,)}, epochs=3),
+    "vae-2-short": Recipe("VAE", {"latent_dim": 2, "hidden": (512,)}, epochs=3),
+    "classifier": Recipe(
+        "Classifier", epochs=3, batch_size=128, learning_rate=2e-3, schedule="linear"
+    ),
+}
+# What ``fill`` trains: every (name, seed) that a page of the book loads.
+USED: tuple[tuple[str, int], ...] = (
+    ("ae-2", 0),
+    ("vae-2", 0),
+    ("classifier", 0),
+    *((name, seed) for seed in (1, 2, 3) for name in ("ae-2-short", "vae-2-short")),
+)
+_in_memory: dict[str, nn.Module] = {}
+
+
+def names() -> tuple[str, ...]:
+    """The names :func:`load` knows."""
+    return tuple(RECIPES)
+
+
+def _sources(module: ModuleType) -> list[Path]:
+    """The files whose code a module is: its own and, if it is a package, all others in it."""
+    inside = [p for folder in getattr(module, "__path__", ()) for p in Path(folder).rglob("*.py")]
+    # Not a package's __main__, which only calls it.
+    others = [path for path in inside if path.name not in ("__init__.py", "__main__.py")]
+    return [Path(str(module.__file__)), *sorted(others)]
+
+
+@functools.cache
+def _code_digest() -> str:
+    """A digest of the code that decides a trained model, blind to comments and docstrings."""
+    digest = hashlib.sha256()
+    modules = (data._pixels, distributions, models, objectives, training)
+    for path in itertools.chain.from_iterable(map(_sources, modules)):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            first = body[0] if isinstance(body, list) and body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                first.value = ast.Constant("")  # a docstring
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()
+
+
+def _key(recipe: Recipe, seed: int, device: torch.device) -> str:
+    deciding = {
+        "recipe": {**asdict(recipe), "seed": seed},
+        "data": _mnist.CHECKSUMS,
+        "torch": torch.__version__.split("+")[0],
+        "device": device.type,
+        "code": _code_digest(),
+    }
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _path(name: str, seed: int, device: torch.device) -> Path:
+    key = _key(RECIPES[name], seed, device)
+    return _cache.folder() / "zoo" / f"{name}-seed{seed}-{key}.safetensors"
+
+
+def _untrained(recipe: Recipe, seed: int) -> nn.Module:
+    return getattr(models, recipe.model)(**recipe.options, seed=seed)
+
+
+def _digest(weights: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(weights[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """The metadata in a safetensors file's header: 8 bytes of its length, then JSON."""
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length]).get("__metadata__", {})
+
+
+def _write(path: Path, model: nn.Module) -> None:
+    weights = {name: values.contiguous() for name, values in model.state_dict().items()}
+    content = safetensors.save(weights, metadata={"sha256": _digest(weights)})
+    # Not save_file, which reports a full disk as another error than OSError.
+    _cache.write(path, lambda temporary: temporary.write_bytes(content))
+
+
+def _read(path: Path, recipe: Recipe, seed: int) -> nn.Module | None:
+    """The model stored at ``path``, or None if there is no whole file there."""
+    if not path.is_file():
+        return None
+    model = _untrained(recipe, seed)
+    try:
+        content = path.read_bytes()
+        weights = safetensors.load(content)
+        if _metadata(content).get("sha256") != _digest(weights):
+            raise RuntimeError("its weights do not have the checksum they were stored with")
+        model.load_state_dict(weights)
+    except (SafetensorError, RuntimeError, OSError) as error:
+        reason = " ".join(str(error).split())
+        warnings.warn(
+            f"the cached model {path} is damaged ({reason}); training it again",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return None
+    return model
+
+
+def load(
+    name: str,
+    seed: int | None = None,
+    *,
+    device: torch.device | str = "auto",
+    progress: bool = True,
+) -> nn.Module:
+    """The trained model ``name``, on the CPU, in evaluation mode; trained now if it is not cached.
+
+    ``seed`` replaces the recipe's own; ``device`` is where it is trained. Raises ``ValueError`` for
+    an unknown name. Where the cache folder can't be written, a warning says so and the model is
+    kept in memory. Stopping the training raises ``KeyboardInterrupt``: a half-trained model is
+    never taken for a whole one.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"unknown model {name!r}: the zoo has {', '.join(RECIPES)}")
+    recipe = RECIPES[name]
+    chosen = recipe.seed if seed is None else seed
+    target = training.pick_device(device)
+    key = _key(recipe, chosen, target)
+    if key not in _in_memory:
+        path = _path(name, chosen, target)
+        model = _read(path, recipe, chosen)
+        if model is None:
+            model = _train(recipe, chosen, target, progress)
+            _write(path, model)
+        _in_memory[key] = model.eval()
+    # A copy: what one chapter does to its model must not reach the next.
+    return copy.deepcopy(_in_memory[key])
+
+
+def _train(recipe: Recipe, seed: int, device: torch.device, progress: bool) -> nn.Module:
+    model = _untrained(recipe, seed)
+    history = training.fit(
+        model,
+        data.load(recipe.data, "train"),
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        schedule=recipe.schedule,
+        pixels=recipe.pixels,
+        seed=seed,
+        device=device,
+        progress="brief" if progress else False,
+    )
+    if history.interrupted:
+        raise KeyboardInterrupt("training was stopped; the zoo keeps whole models only")
+    return model.cpu()
+
+
+def table() -> list[dict[str, Any]]:
+    """Every recipe as one row of plain values, for a page to show."""
+    return [{"name": name, **asdict(recipe)} for name, recipe in RECIPES.items()]
+
+
+def fill(workers: int | None = None) -> None:
+    """Train every model of the book that is not cached yet, one line each as it is done.
+
+    On a CPU several processes train side by side (``workers``; by default one a core, four at
+    most), each on its share of the cores: these networks are small, and one thread for each of two
+    models does more than two threads for one. A GPU trains one model after another.
+    """
+    device, cores = training.pick_device(), os.cpu_count() or 1
+    missing = [(name, seed) for name, seed in USED if not _path(name, seed, device).is_file()]
+    if workers is None:
+        workers = min(4, cores, len(missing)) if device.type == "cpu" else 1
+    counted = itertools.count(1)
+    for name, seed in USED:
+        if workers <= 1 or (name, seed) not in missing:
+            _tell(next(counted), name, seed, _timed_load(name, seed))
+    if workers <= 1:
+        return
+    with ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=torch.set_num_threads,
+        initargs=(max(1, cores // workers),),
+    ) as pool:
+        running = {pool.submit(_timed_load, name, seed): (name, seed) for name, seed in missing}
+        for done in as_completed(running):
+            _tell(next(counted), *running[done], done.result())
+
+
+def _timed_load(name: str, seed: int) -> float:
+    started = time.perf_counter()
+    load(name, seed)
+    return time.perf_counter() - started
+
+
+def _tell(number: int, name: str, seed: int, seconds: float) -> None:
+    print(f"model {number} of {len(USED)}: {name}, seed {seed} ({seconds:.1f} s)", flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    """``python -m vae_core.zoo [list|fill]``."""
+    if arguments == ["fill"]:
+        fill()
+    elif arguments in ([], ["list"]):
+        for name, recipe in RECIPES.items():
+            print(f"{name:14} {recipe}")
+    else:
+        print("usage: python -m vae_core.zoo [list|fill]", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
