@@ -48,7 +48,11 @@ else
 	@touch $@
 endif
 
-setup: .venv/.installed ## make .venv and install
+# IPython warns, and uses a folder of its own choice, where IPYTHONDIR is not there to be written to.
+_build/.ipython:
+	@mkdir -p $@
+
+setup: .venv/.installed | _build/.ipython ## make .venv and install
 
 # --- the book --------------------------------------------------------------------------------------
 
