@@ -37,10 +37,20 @@ from vae_core.data import _mnist
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is made: everything but the seed."""
+    """How a model is made, in plain values.
+
+    ``likelihood``: {"kind": "bernoulli"}, {"kind": "gaussian", "sigma": ..., "link": ...}, or the
+    model's own. ``objective``: {"name": ..., **arguments}, a function of
+    :mod:`vae_core.objectives` that makes one ("elbo_objective", "importance_weighted_objective"),
+    or the model's own; for "denoising", {"corruption": [its class, its argument]}.
+    ``examples``: how many of the training images, from the first on.
+    """
 
     model: str  # a class of vae_core.models
     options: Mapping[str, Any] = field(default_factory=dict)
+    likelihood: Mapping[str, Any] | None = None
+    objective: Mapping[str, Any] | None = None
+    examples: int | None = None
     pixels: str = "grey"
     epochs: int = 20
     batch_size: int = 128
@@ -58,6 +68,20 @@ RECIPES: dict[str, Recipe] = {
     "vae-2": Recipe("VAE", {"latent_dim": 2, "hidden": (512,)}),
     "ae-2-short": Recipe("Autoencoder", {"latent_dim": 2, "hidden": (512,)}, epochs=3),
     "vae-2-short": Recipe("VAE", {"latent_dim": 2, "hidden": (512,)}, epochs=3),
+    # Black-and-white pixels drawn anew at each visit: a true Bernoulli likelihood.
+    "bernoulli-2": Recipe(
+        "VAE",
+        {"latent_dim": 2, "hidden": (512,)},
+        likelihood={"kind": "bernoulli"},
+        pixels="dynamic",
+    ),
+    "bernoulli-20": Recipe(
+        "VAE",
+        {"latent_dim": 20, "hidden": (400,)},
+        likelihood={"kind": "bernoulli"},
+        pixels="dynamic",
+        epochs=30,
+    ),
     "classifier": Recipe(
         "Classifier", epochs=3, batch_size=128, learning_rate=2e-3, schedule="linear"
     ),
@@ -66,6 +90,8 @@ RECIPES: dict[str, Recipe] = {
 USED: tuple[tuple[str, int], ...] = (
     ("ae-2", 0),
     ("vae-2", 0),
+    ("bernoulli-2", 0),
+    ("bernoulli-20", 0),
     ("classifier", 0),
     *((name, seed) for seed in (1, 2, 3) for name in ("ae-2-short", "vae-2-short")),
 )
@@ -118,7 +144,26 @@ def _path(name: str, seed: int, device: torch.device) -> Path:
 
 
 def _untrained(recipe: Recipe, seed: int) -> nn.Module:
-    return getattr(models, recipe.model)(**recipe.options, seed=seed)
+    options = dict(recipe.options)
+    if recipe.likelihood is not None:
+        chosen = dict(recipe.likelihood)
+        made = {
+            "bernoulli": distributions.BernoulliLikelihood,
+            "gaussian": distributions.GaussianLikelihood,
+        }[chosen.pop("kind")]
+        options["likelihood"] = made(**chosen)
+    return getattr(models, recipe.model)(**options, seed=seed)
+
+
+def _objective(recipe: Recipe) -> objectives.Objective | None:
+    if recipe.objective is None:
+        return None
+    chosen = dict(recipe.objective)
+    make = getattr(objectives, chosen.pop("name"))
+    if "corruption" in chosen:
+        kind, *arguments = chosen["corruption"]
+        chosen["corruption"] = getattr(objectives, kind)(*arguments)
+    return make(**chosen)
 
 
 def _digest(weights: Mapping[str, Tensor]) -> str:
@@ -197,14 +242,16 @@ def load(
 
 def _train(recipe: Recipe, seed: int, device: torch.device, progress: bool) -> nn.Module:
     model = _untrained(recipe, seed)
+    images = data.load(recipe.data, "train")
     history = training.fit(
         model,
-        data.load(recipe.data, "train"),
+        images if recipe.examples is None else images.first(recipe.examples),
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
         schedule=recipe.schedule,
         pixels=recipe.pixels,
+        objective=_objective(recipe),
         seed=seed,
         device=device,
         progress="brief" if progress else False,

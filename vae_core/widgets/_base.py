@@ -16,14 +16,16 @@ from vae_core._plot import png
 from vae_core.widgets._page import bare, to_text
 from vae_core.widgets._payload import Blob
 
-SHARED = ("core", "entropy", "plane")
+SHARED = ("core", "entropy", "plane", "chart")
 
 
 @functools.cache
 def bundle(name: str) -> str:
     """The ES module of a widget: style, shared code and its own file, in one text."""
     folder = resources.files("vae_core.widgets") / "js"
-    style = json.dumps(bare((folder / "style.css").read_text("utf-8")))
+    # style.css is every widget's; a widget may have rules of its own beside its module.
+    sheets = (folder / "style.css", folder / f"{name}.css")
+    style = json.dumps(bare("\n".join(s.read_text("utf-8") for s in sheets if s.is_file())))
     parts = [(folder / f"{part}.js").read_text("utf-8") for part in (*SHARED, name)]
     text = "\n".join([f"const CSS = {style};", *parts])
     if "</script" in text.lower():
