@@ -30,6 +30,30 @@ class TestBlobs:
         assert vae_book.first_blobs_only(page) == page
 
 
+class TestDocstrings:
+    def test_shapes_become_code(self) -> None:
+        assert (
+            vae_book.as_markup("z [..., latent], in [0, 1]") == "z ``[..., latent]``, in ``[0, 1]``"
+        )
+
+    def test_stars_and_bars_are_themselves(self) -> None:
+        assert vae_book.as_markup("D[q || p] = 2 * x") == r"D[q \|\| p] = 2 \* x"
+
+    @pytest.mark.parametrize("text", ["``[a, *b]``", ":func:`elbo`", "plain words"])
+    def test_markup_stays(self, text: str) -> None:
+        assert vae_book.as_markup(text) == text
+
+    def test_a_property_that_names_its_shape_keeps_its_words(self) -> None:
+        lines = ["Standard deviation, [..., latent]: of Q."]
+        vae_book.read_docstring(None, "property", "sigma", None, None, lines)  # type: ignore[arg-type]
+        assert lines == ["Standard deviation, ``[..., latent]``: of Q."]
+
+    def test_the_argument_section_becomes_fields(self) -> None:
+        lines = ["Do.", "", "Args:", "    x: images [batch, *shape]."]
+        vae_book.read_docstring(None, "function", "f", None, None, lines)  # type: ignore[arg-type]
+        assert ":param x: images ``[batch, *shape]``." in lines
+
+
 class TestStaleResults:
     @pytest.fixture
     def app(self, tmp_path: Path) -> SimpleNamespace:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import pkgutil
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from helpers import ROOT
@@ -134,3 +137,28 @@ def test_the_embedded_data_are_packaged() -> None:
     assert {f"{name}.xz" for name in _mnist.CHECKSUMS} <= found
     assert "py.typed" in found
     assert "CC BY-SA 3.0" in (ROOT / "vae_core/data/mnist/README.md").read_text(encoding="utf-8")
+
+
+def public_objects(module: ModuleType) -> list[tuple[str, Any]]:
+    """Classes and functions that a module offers: those of __all__, else its own."""
+    names = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
+    found = [(name, getattr(module, name)) for name in names]
+    return [
+        (name, value)
+        for name, value in found
+        if (inspect.isclass(value) or inspect.isfunction(value))
+        and (hasattr(module, "__all__") or value.__module__ == module.__name__)
+    ]
+
+
+@pytest.mark.parametrize("name", vae_core._SUBMODULES)
+def test_every_public_object_is_in_the_reference_and_says_what_it_is(name: str) -> None:
+    page = ROOT / "book" / "api" / f"{name}.md"
+    assert f".. automodule:: vae_core.{name}\n" in page.read_text("utf-8")
+    objects = public_objects(importlib.import_module(f"vae_core.{name}"))
+    assert objects
+    for public, described in objects:
+        doc = (described.__doc__ or "").strip()
+        # What a NamedTuple or a dataclass writes by itself begins with its call.
+        assert doc, f"{name}.{public}"
+        assert not doc.startswith(f"{public}("), f"{name}.{public}"

@@ -6,6 +6,7 @@
 - One plain line on standard output for each notebook, with the seconds it took.
 - `{{ repository }}` in a page is the address from `_config.yml`, `{{ reading_time }}` its minutes.
 - Mathematics needs no web fonts, and Colab's button stands only where Colab can open the page.
+- The reference reads the package's docstrings as they are written: shapes in brackets, plain words.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import myst_nb.core.read
 from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.ext.napoleon import Config, GoogleDocstring
 
 BLOB = re.compile(r'<script\b[^>]*\bdata-vae-blob="([0-9a-f]+)"[^>]*>.*?</script>\s*', re.DOTALL)
 
@@ -88,6 +90,43 @@ def fill_placeholders(app: Sphinx, docname: str, source: list[str]) -> None:
 def mathjax_without_fonts(app: Sphinx, config: Any) -> None:
     """Draw mathematics as SVG: a browser may refuse web fonts to a page opened from disk."""
     config.mathjax_path = "mathjax/tex-svg.js"
+
+
+# --- docstrings ----------------------------------------------------------------------------
+
+# A shape or an interval in brackets, such as [batch, *shape]; not inside a literal.
+BRACKETS = re.compile(r"(?<![`\w])(\[[^\[\]`]*\])(?![`(])")
+LITERAL = re.compile(r"(``.*?``|:\w+:`[^`]*`)", re.DOTALL)
+
+
+def as_markup(docstring: str) -> str:
+    """Show bracketed shapes as code, and take stars and bars for what they are."""
+
+    def plain(text: str) -> str:
+        pieces = BRACKETS.split(text)  # text, brackets, text, ...
+        for k, piece in enumerate(pieces):
+            pieces[k] = f"``{piece}``" if k % 2 else re.sub(r"([*|])", r"\\\1", piece)
+        return "".join(pieces)
+
+    parts = LITERAL.split(docstring)
+    return "".join(part if k % 2 else plain(part) for k, part in enumerate(parts))
+
+
+def read_docstring(
+    app: Sphinx, what: str, name: str, described: Any, options: Any, lines: list[str]
+) -> None:
+    """Turn a docstring's lines into reStructuredText, in place."""
+    text = as_markup("\n".join(lines))
+    # Napoleon would take a property's "Standard deviation: ..." for a type and its description.
+    sections = what in {"class", "exception", "function", "method"}
+    lines[:] = GoogleDocstring(text, Config()).lines() if sections else text.split("\n")
+
+
+def skip_field(
+    app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any
+) -> bool | None:
+    """Leave out a named tuple's fields, of which Python says only their number."""
+    return True if str(getattr(member, "__doc__", "")).startswith("Alias for field") else None
 
 
 # --- cached results ------------------------------------------------------------------------
@@ -189,6 +228,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", execution.report)
     app.connect("config-inited", mathjax_without_fonts, priority=900)
     app.connect("source-read", fill_placeholders)
+    app.setup_extension("sphinx.ext.autodoc")
+    app.connect("autodoc-process-docstring", read_docstring)
+    app.connect("autodoc-skip-member", skip_field)
     # After the theme has made its buttons (its handlers run at the default priority).
     app.connect("html-page-context", finish_page, priority=900)
     app.connect("build-finished", forget_failed_build, priority=900)

@@ -159,9 +159,9 @@ def elbo(
     [samples, batch, latent] replaces the draws. ``validate=False`` leaves out the check of every
     pixel's value (shapes are always checked). Gradients flow to encoder, decoder and likelihood.
 
-    For a :class:`CVAE` this is the bound on log P(X|Y) (Sohn et al. 2015, section 4):
-    ``condition`` is what its ``encode`` takes; a part of the image is taken from ``x`` itself
-    unless given.
+    For a :class:`~vae_core.models.CVAE` this is the bound on log P(X|Y) (Sohn et al. 2015,
+    section 4): ``condition`` is what its ``encode`` takes; a part of the image is taken from
+    ``x`` itself unless given.
 
     ``beta`` multiplies the KL in ``total`` (Higgins et al. 2017); ``kl`` stays as it is.
 
@@ -233,7 +233,8 @@ def importance_weighted_bound(
 
     log of the mean of exp(:func:`log_weights`), by log-sum-exp. Its expectation is the ELBO's at
     one sample, rises with ``samples``, and tends to log P(X). Gradients are path-wise. For a
-    :class:`CVAE`, the bound on log P(X|Y). Arguments and errors as for :func:`elbo`.
+    :class:`~vae_core.models.CVAE`, the bound on log P(X|Y). Arguments and errors as for
+    :func:`elbo`.
     """
     weights = log_weights(
         model, x, samples, noise=noise, generator=generator, validate=validate, condition=condition
