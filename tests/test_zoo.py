@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vae_core import _cache, data, models, objectives, training, zoo
+from vae_core.distributions import BernoulliLikelihood
 
 TINY = zoo.Recipe("VAE", {"latent_dim": 2, "hidden": (8,)}, epochs=1, batch_size=100)
 
@@ -101,6 +103,9 @@ def test_the_key_changes_with_everything_that_decides_the_result(
     changes: dict[str, object] = {
         "model": "Autoencoder",
         "options": {"latent_dim": 3, "hidden": (8,)},
+        "likelihood": {"kind": "bernoulli"},
+        "objective": {"name": "importance_weighted_objective", "samples": 2},
+        "examples": 100,
         "pixels": "dynamic",
         "epochs": 2,
         "batch_size": 64,
@@ -123,6 +128,46 @@ def test_the_key_changes_with_everything_that_decides_the_result(
     monkeypatch.setitem(zoo._mnist.CHECKSUMS, "train-images-idx3-ubyte", "other bytes")
     keys.add(zoo._key(TINY, 0, cpu))
     assert len(keys) == 1 + len(changes) + 5
+
+
+@pytest.mark.parametrize(
+    "likelihood",
+    [{"kind": "bernoulli"}, {"kind": "gaussian", "sigma": 0.25, "link": "identity"}],
+)
+def test_a_recipe_names_its_likelihood(likelihood: dict[str, Any]) -> None:
+    model = zoo._untrained(dataclasses.replace(TINY, likelihood=likelihood), 0)
+    if likelihood["kind"] == "bernoulli":
+        assert isinstance(model.likelihood, BernoulliLikelihood)
+    else:
+        assert model.likelihood.sigma.item() == pytest.approx(0.25)
+        assert model.likelihood.link == "identity"
+
+
+@pytest.mark.parametrize(
+    ("model", "objective"),
+    [
+        ("VAE", {"name": "elbo_objective", "beta": 3.0}),
+        ("VAE", {"name": "importance_weighted_objective", "samples": 3}),
+        ("Autoencoder", {"name": "denoising", "corruption": ["MaskingNoise", 0.9]}),
+    ],
+)
+def test_a_recipe_names_its_objective(model: str, objective: dict[str, Any]) -> None:
+    """It is trained on that and not on the model's own: the weights differ."""
+    recipe = dataclasses.replace(TINY, model=model, examples=256)
+    usual = zoo._train(recipe, 0, torch.device("cpu"), False)
+    asked = zoo._train(
+        dataclasses.replace(recipe, objective=objective), 0, torch.device("cpu"), False
+    )
+    assert not same(usual, asked)
+
+
+def test_a_recipe_names_how_many_examples() -> None:
+    few = dataclasses.replace(TINY, examples=TINY.batch_size)
+    one_step = zoo._train(few, 0, torch.device("cpu"), False)
+    two_steps = zoo._train(
+        dataclasses.replace(few, examples=2 * TINY.batch_size), 0, torch.device("cpu"), False
+    )
+    assert not same(one_step, two_steps)
 
 
 @pytest.mark.parametrize(
