@@ -5,6 +5,7 @@
 - Results cached from an older `vae_core` or torch are forgotten, so no page shows a stale number.
 - One plain line on standard output for each notebook, with the seconds it took.
 - `{{ repository }}` in a page is the address from `_config.yml`, `{{ reading_time }}` its minutes.
+- Derivations know that they are shown in the book, where their equations carry labels.
 - Mathematics needs no web fonts, and Colab's button stands only where Colab can open the page.
 - The reference reads the package's docstrings as they are written: shapes in brackets, plain words.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 import shutil
 import time
@@ -35,7 +37,7 @@ WORDS_A_MINUTE = 180  # for prose that one stops to think about
 
 # What can change the result of a cell besides the cell itself.
 SOURCES = ("*.py", "*.js", "*.css")
-VERSIONED = ("torch", "torchvision", "numpy", "scikit-learn")
+VERSIONED = ("torch", "torchvision", "numpy", "scikit-learn", "sympy")
 
 
 # --- pages ---------------------------------------------------------------------------------
@@ -221,6 +223,8 @@ def forget_failed_build(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     execution = Execution()
+    # The notebooks' kernels inherit it: there derivations give their equations labels.
+    os.environ["VAE_CORE_BOOK"] = "1"
     # Before MyST-NB's own builder-inited handler (default priority 500) opens the cache.
     app.connect("builder-inited", execution.forget_stale_results, priority=100)
     app.connect("env-get-outdated", execution.outdated)
