@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
-from vae_core.distributions import BernoulliLikelihood, DiagonalGaussian, GaussianLikelihood
+from vae_core.distributions import (
+    BernoulliLikelihood,
+    DiagonalGaussian,
+    DiscretizedLogisticLikelihood,
+    GaussianLikelihood,
+)
 
 # What each precision owes to a reference computed in float64.
 RELATIVE = {torch.float64: 1e-10, torch.float32: 1e-5}
@@ -552,3 +557,100 @@ def test_samples_per_pixel_have_their_own_sigma() -> None:
     for pixel, sigma in enumerate((0.1, 2.0)):
         assert abs(drawn[:, pixel].std().item() - sigma) < 4 * sigma / math.sqrt(2 * n)
         assert abs(drawn[:, pixel].mean().item()) < 4 * sigma / math.sqrt(n)
+
+
+# ---- 256 grey levels -------------------------------------------------------------------------
+
+
+def grey_output(seed: int, batch: int = 2, channels: int = 1) -> Tensor:
+    """A decoder's output [batch, 2 * channels, 2, 3]: shifts, then log steepnesses."""
+    shift = uniform(seed, (batch, channels, 2, 3), -20, 20)
+    return torch.cat([shift, uniform(seed + 1, shift.shape, -4, 7)], dim=1)
+
+
+def every_level(dtype: torch.dtype) -> Tensor:
+    """[256, 1, 2, 3]: image k holds level k in all of its six pixels."""
+    return (torch.arange(256, dtype=dtype) / 255).reshape(256, 1, 1, 1).expand(256, 1, 2, 3)
+
+
+@given(seeds)
+def test_grey_levels_sum_to_one_and_have_the_stated_mean(seed: int) -> None:
+    likelihood = DiscretizedLogisticLikelihood()
+    output = grey_output(seed, 1)
+    shift, log_steepness = output.chunk(2, dim=1)
+    levels = torch.arange(256, dtype=torch.float64)
+    # By its definition: differences of the logistic's distribution function at the bins' edges.
+    edges = ((levels[:-1] + 0.5) / 255).reshape(255, 1, 1, 1)
+    below = torch.sigmoid(log_steepness.exp() * edges - shift)
+    zero, one = torch.zeros_like(shift), torch.ones_like(shift)
+    probability = torch.cat([below, one]) - torch.cat([zero, below])  # [256, 1, 2, 3]
+    image_log = likelihood.log_prob(every_level(torch.float64), output.expand(256, -1, -1, -1))
+    likely = probability.flatten(1).prod(1)
+    assert torch.allclose(image_log.exp(), likely, rtol=1e-9, atol=1e-14)
+    expected = (probability * levels.reshape(256, 1, 1, 1)).sum(0) / 255
+    assert torch.allclose(likelihood.mean(output)[0], expected, rtol=1e-9)
+    # One pixel alone, all levels: a distribution.
+    alone = output[:, :, :1, :1].expand(256, -1, -1, -1)
+    total = likelihood.log_prob(every_level(torch.float64)[:, :, :1, :1], alone).exp().sum()
+    assert total.item() == pytest.approx(1, rel=1e-9)
+
+
+def test_grey_levels_in_single_precision_and_with_samples_in_front() -> None:
+    likelihood = DiscretizedLogisticLikelihood()
+    output = torch.stack([grey_output(s, 4, channels=3) for s in range(5)])
+    x = torch.randint(0, 256, (4, 3, 2, 3), generator=torch.Generator().manual_seed(0)) / 255
+    single = likelihood.log_prob(x, output.float())
+    agree(single, likelihood.log_prob(x.double(), output), torch.float32)
+    assert single.shape == (5, 4)
+    assert likelihood.mean(output).shape == (5, 4, 3, 2, 3)
+
+
+def test_grey_levels_far_out_stay_finite_with_a_finite_gradient() -> None:
+    likelihood = DiscretizedLogisticLikelihood()
+    for shift, log_steepness in ((1e4, 50.0), (-1e4, 50.0), (1e4, -50.0), (0.0, 50.0)):
+        output = torch.tensor([shift, log_steepness]).reshape(1, 2, 1, 1).requires_grad_()
+        x = torch.arange(256).reshape(256, 1, 1, 1) / 255
+        value = likelihood.log_prob(x, output.expand(256, -1, -1, -1))
+        (slope,) = torch.autograd.grad(value.sum(), output)
+        assert bool(torch.isfinite(value).all())
+        assert bool((value <= 0).all())
+        assert bool(torch.isfinite(slope).all())
+
+
+def test_grey_levels_gradcheck() -> None:
+    x = torch.tensor([0, 3, 128, 254, 255, 255]).double().reshape(1, 1, 2, 3) / 255
+    output = grey_output(4, 1).clamp(-5, 5).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda o: DiscretizedLogisticLikelihood().log_prob(x, o), (output,)
+    )
+
+
+def test_grey_samples_follow_the_probabilities() -> None:
+    n, likelihood = 40_000, DiscretizedLogisticLikelihood()
+    output = torch.tensor([3.0, 2.0]).reshape(2, 1, 1).expand(n, 2, 1, 1)
+    drawn = likelihood.sample(output, generator=torch.Generator().manual_seed(1))
+    likelihood.check(drawn)
+    mean = likelihood.mean(output[:1]).item()
+    assert abs(drawn.mean().item() - mean) < 4 * drawn.std().item() / math.sqrt(n)
+    for level in (0, 100, 255):
+        x = torch.full((1, 1, 1, 1), level / 255)
+        p = likelihood.log_prob(x, output[:1]).exp().item()
+        share = (drawn * 255).round().eq(level).float().mean().item()
+        assert abs(share - p) < 4 * math.sqrt(p * (1 - p) / n) + 1e-6
+
+
+@pytest.mark.parametrize("value", [0.5, -1 / 255, 256 / 255, math.nan])
+def test_pixels_between_the_grey_levels_are_refused(value: float) -> None:
+    x = torch.zeros(2, 1, 2, 2)
+    DiscretizedLogisticLikelihood().check(x)
+    x[1, 0, 1, 1] = value
+    with pytest.raises(ValueError, match=r"takes grey pixels k/255, k = 0 .. 255"):
+        DiscretizedLogisticLikelihood().check(x)
+
+
+def test_an_output_that_is_not_two_numbers_a_pixel_is_refused() -> None:
+    likelihood = DiscretizedLogisticLikelihood()
+    with pytest.raises(ValueError, match=r"output must be \[..., 2 \* channels, height, width\]"):
+        likelihood.mean(torch.zeros(4, 1, 2, 2))
+    with pytest.raises(ValueError, match="must end in the data's shape"):
+        likelihood.log_prob(torch.zeros(4, 1, 2, 2), torch.zeros(4, 2, 2, 3))

@@ -11,7 +11,12 @@ import torch
 from helpers import one_sentence
 from safetensors.torch import load_file, save_file
 
-from vae_core.distributions import BernoulliLikelihood, DiagonalGaussian, GaussianLikelihood
+from vae_core.distributions import (
+    BernoulliLikelihood,
+    DiagonalGaussian,
+    DiscretizedLogisticLikelihood,
+    GaussianLikelihood,
+)
 from vae_core.models import ACTIVATIONS, CVAE, OBSERVED, VAE, Autoencoder, Classifier, LinearVAE
 
 KINDS = [VAE, Autoencoder]
@@ -599,3 +604,17 @@ def test_latents_must_fit_the_conditions(options: dict[str, object], z: torch.Te
     one_sentence(e)
     with pytest.raises(ValueError, match=r"z must be \[..., 2\]; got \[3, 1\]"):
         model.decode(torch.zeros(3, 1).double(), given_to(model))
+
+
+def test_a_likelihood_of_two_outputs_a_pixel_doubles_the_decoders_channels() -> None:
+    likelihood = DiscretizedLogisticLikelihood()
+    for architecture, hidden in (("mlp", (6,)), ("conv", (4, 5))):
+        model = VAE(2, (3, 8, 7), hidden, likelihood, architecture=architecture)
+        x = torch.randint(0, 256, (4, 3, 8, 7)) / 255
+        assert model.decode(torch.zeros(5, 4, 2)).shape == (5, 4, 6, 8, 7)
+        assert model(x).shape == x.shape
+        assert model.log_likelihood(x, torch.zeros(5, 4, 2)).shape == (5, 4)
+    labelled = CVAE(2, (1, 4, 4), (6,), likelihood, classes=3)
+    assert labelled.mean(torch.zeros(2, 2), torch.tensor([0, 2])).shape == (2, 1, 4, 4)
+    with pytest.raises(ValueError, match="a likelihood of one output a pixel; got Discretized"):
+        CVAE(2, (1, 4, 4), (6,), likelihood, observed="1-quadrant")

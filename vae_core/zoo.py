@@ -39,10 +39,10 @@ from vae_core.data import _mnist
 class Recipe:
     """How a model is made, in plain values.
 
-    ``likelihood``: {"kind": "bernoulli"}, {"kind": "gaussian", "sigma": ..., "link": ...}, or the
-    model's own. ``objective``: {"name": ..., **arguments}, a function of
-    :mod:`vae_core.objectives` that makes one ("elbo_objective", "importance_weighted_objective"),
-    or the model's own; for "denoising", {"corruption": [its class, its argument]}.
+    ``likelihood``: {"kind": "bernoulli"}, {"kind": "gaussian", "sigma": ..., "link": ...},
+    {"kind": "discretized-logistic"}, or the model's own. ``objective``: {"name": ..., **arguments},
+    a function of :mod:`vae_core.objectives` that makes one ("elbo_objective",
+    "importance_weighted_objective"), or the model's own; for "denoising", {"corruption": [its class, its argument]}.
     ``examples``: how many of the training images, from the first on.
     """
 
@@ -150,6 +150,7 @@ def _untrained(recipe: Recipe, seed: int) -> nn.Module:
         made = {
             "bernoulli": distributions.BernoulliLikelihood,
             "gaussian": distributions.GaussianLikelihood,
+            "discretized-logistic": distributions.DiscretizedLogisticLikelihood,
         }[chosen.pop("kind")]
         options["likelihood"] = made(**chosen)
     return getattr(models, recipe.model)(**options, seed=seed)

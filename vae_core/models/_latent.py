@@ -72,18 +72,25 @@ class LatentModel(nn.Module):
         self.encoder: Encoder | ConvEncoder
         self.decoder: Decoder | ConvDecoder
         inner, mirrored = latent_dim + to_decoder, list(reversed(hidden))
+        chosen = GaussianLikelihood() if likelihood is None else likelihood
+        outputs = chosen.outputs
+        if event is not None and outputs > 1:
+            raise ValueError(
+                f"a part of an image takes a likelihood of one output a pixel; got {likelihood!r}"
+            )
+        painted = (outputs * shape[0], *shape[1:])
         with first_weights(seed):
             if architecture == "mlp":
                 pixels = math.prod(shape) + to_encoder
                 self.encoder = Encoder(pixels, hidden, latent_dim, activation, spread)
-                self.decoder = Decoder(inner, mirrored, shape, activation)
+                self.decoder = Decoder(inner, mirrored, painted, activation)
             else:
                 planes = (shape[0] + to_encoder, *shape[1:])
                 self.encoder = ConvEncoder(planes, hidden, latent_dim, activation, spread)
-                self.decoder = ConvDecoder(inner, mirrored, shape, activation)
+                self.decoder = ConvDecoder(inner, mirrored, painted, activation)
             if prior_network is not None:
                 self.prior_network = prior_network(hidden)
-        self.likelihood = GaussianLikelihood() if likelihood is None else likelihood
+        self.likelihood = chosen
         if isinstance(self.likelihood, GaussianLikelihood):
             self.likelihood.for_shape(shape if event is None else event)
 
@@ -137,7 +144,10 @@ class _Unconditional(LatentModel):
         )
 
     def decode(self, z: Tensor) -> Tensor:
-        """Latents [..., latent] to the decoder's output [..., channels, height, width]."""
+        """Latents [..., latent] to the decoder's output [..., channels, height, width].
+
+        ``channels`` is the image's, times the likelihood's ``outputs``.
+        """
         self.check_latents(z)
         return self.decoder(z)
 
