@@ -580,7 +580,7 @@ def test_grey_levels_sum_to_one_and_have_the_stated_mean(seed: int) -> None:
     shift, log_steepness = output.chunk(2, dim=1)
     levels = torch.arange(256, dtype=torch.float64)
     # By its definition: differences of the logistic's distribution function at the bins' edges.
-    edges = ((levels[:-1] + 0.5) / 255).reshape(255, 1, 1, 1)
+    edges = ((levels[:-1] + 0.5) / 255 - 0.5).reshape(255, 1, 1, 1)
     below = torch.sigmoid(log_steepness.exp() * edges - shift)
     zero, one = torch.zeros_like(shift), torch.ones_like(shift)
     probability = torch.cat([below, one]) - torch.cat([zero, below])  # [256, 1, 2, 3]
@@ -627,7 +627,7 @@ def test_grey_levels_gradcheck() -> None:
 
 def test_grey_samples_follow_the_probabilities() -> None:
     n, likelihood = 40_000, DiscretizedLogisticLikelihood()
-    output = torch.tensor([3.0, 2.0]).reshape(2, 1, 1).expand(n, 2, 1, 1)
+    output = torch.tensor([-0.7, 2.0]).reshape(2, 1, 1).expand(n, 2, 1, 1)
     drawn = likelihood.sample(output, generator=torch.Generator().manual_seed(1))
     likelihood.check(drawn)
     mean = likelihood.mean(output[:1]).item()

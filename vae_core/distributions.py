@@ -337,11 +337,13 @@ class DiscretizedLogisticLikelihood(nn.Module):
     a pixel, in the form of McCullagh's (1980) ordered logits: with the shift b (the first half of
     the channels) and the log steepness l (the second half),
 
-        P(level <= k) = sigmoid(exp(l) (k + 1/2)/255 - b),
+        P(level <= k) = sigmoid(exp(l) ((k + 1/2)/255 - 1/2) - b),
 
-    which is the logistic distribution of location b exp(-l) and scale exp(-l) in pixel units. l is
-    held within ``LOG_STEEPNESS``: at its upper end a pixel can be one level with near certainty.
-    A flat logistic keeps only the two tails, so black-and-white pixels are within its reach too.
+    which is the logistic distribution of location 1/2 + b exp(-l) and scale exp(-l) in pixel units.
+    (Measured from mid-grey, b and l pull on a pixel independently, and training gets further than
+    with b measured from level 0.) l is held within ``LOG_STEEPNESS``: at its upper end a pixel can
+    be one level with near certainty. A flat logistic keeps only the two tails, so black-and-white
+    pixels are within its reach too.
     """
 
     outputs = 2
@@ -359,9 +361,9 @@ class DiscretizedLogisticLikelihood(nn.Module):
             )
 
     def split(self, output: Tensor) -> tuple[Tensor, Tensor]:
-        """Shift and steepness, each [..., channels, height, width], of the decoder's output.
+        """B and s of P(level <= k) = sigmoid(s (k + 1/2)/255 - B): each [..., *image's shape].
 
-        ``output``: [..., 2 * channels, height, width].
+        ``output``: [..., 2 * channels, height, width]. s = exp(l) is the steepness, B = b + s/2.
         """
         if output.ndim < 3 or output.shape[-3] % 2:
             raise ValueError(
@@ -369,7 +371,8 @@ class DiscretizedLogisticLikelihood(nn.Module):
                 f"got {list(output.shape)}"
             )
         shift, log_steepness = output.chunk(2, dim=-3)
-        return shift, log_steepness.clamp(*self.LOG_STEEPNESS).exp()
+        steepness = log_steepness.clamp(*self.LOG_STEEPNESS).exp()
+        return shift + 0.5 * steepness, steepness
 
     def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
         """log P(x|z) in nats; x: [batch, channels, height, width] as for :meth:`check`.

@@ -42,7 +42,8 @@ class Recipe:
     ``likelihood``: {"kind": "bernoulli"}, {"kind": "gaussian", "sigma": ..., "link": ...},
     {"kind": "discretized-logistic"}, or the model's own. ``objective``: {"name": ..., **arguments},
     a function of :mod:`vae_core.objectives` that makes one ("elbo_objective",
-    "importance_weighted_objective"), or the model's own; for "denoising", {"corruption": [its class, its argument]}.
+    "importance_weighted_objective"), or the model's own; for "denoising",
+    {"corruption": [its class, its argument]}.
     ``examples``: how many of the training images, from the first on.
     """
 
