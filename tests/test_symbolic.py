@@ -284,9 +284,7 @@ def balanced(text: str) -> bool:
         if depth < 0:
             return False
     pairs = [(r"\left", r"\right"), (r"\begin", r"\end")]
-    return depth == 0 and all(
-        text.replace(r"\leftarrow", "").count(a) == text.count(b) for a, b in pairs
-    )
+    return depth == 0 and all(text.count(a) == text.count(b) for a, b in pairs)
 
 
 @pytest.mark.parametrize("name", sorted(symbolic.DERIVATIONS))
@@ -294,8 +292,9 @@ def test_latex_of_a_derivation(name: str) -> None:
     derived = symbolic.derivation(name)
     text = derived._repr_latex_()
     assert balanced(text)
-    assert text.count(r"&& \text{(") == len(derived.steps)
+    assert text.count(r")} \quad & ") == len(derived.steps)
     assert r"\text{(a)}" in text
+    assert text.count(r"\Bigl") == text.count(r"\Bigr")
     for row in text.split("\\\\\n"):
         assert balanced(row.replace(r"\begin{aligned}", "").replace(r"\end{aligned}", "")), row
 
@@ -319,17 +318,31 @@ def test_the_page_gets_a_labelled_equation_and_a_table(monkeypatch: pytest.Monke
     monkeypatch.setenv("VAE_CORE_BOOK", "1")
     page = derived._repr_mimebundle_()["text/markdown"]
     assert page.startswith("```{math}\n:label: elbo-two-terms\n\n\\begin{aligned}")
-    assert "| (c) | definition of the divergence | any distributions; 2 and 3 states;" in page
+    assert "| (c) | definition of the divergence |\n" in page
+    assert "Every line was checked for any distributions; 2 and 3 states; linear" in page
     other = derived.labelled("again")._repr_mimebundle_()["text/markdown"]
     assert ":label: again\n" in other
     assert ":label:" not in derived.labelled(None)._repr_mimebundle_()["text/markdown"]
-    assert page.count("|") % 4 == 0
 
 
 def test_the_table_alone() -> None:
     table = symbolic.derivation("elbo-two-terms").table()
     assert repr(table).splitlines()[2].startswith("(c)   definition of the divergence")
-    assert table._repr_markdown_().startswith("| line | reason | how checked |\n| --- |")
+    assert table._repr_markdown_().startswith("| line | reason |\n| --- | --- |")
+    mixed = Derivation(
+        "mixed",
+        EVIDENCE,
+        [
+            Step(integral(times(LIKELIHOOD, PRIOR), z), "marginalisation"),
+            Step(integral(times(PRIOR, LIKELIHOOD), z), "reordered"),
+        ],
+    )
+    assert mixed.table()._repr_markdown_().splitlines() == [
+        "| line | reason | how checked |",
+        "| --- | --- | --- |",
+        "| (a) | marginalisation | 2 and 3 states; linear-Gaussian model |",
+        "| (b) | reordered | any distributions; 2 and 3 states; linear-Gaussian model |",
+    ]
 
 
 def test_it_loads_without_torch(python: Callable[..., object]) -> None:

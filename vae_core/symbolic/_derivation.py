@@ -225,6 +225,13 @@ class Derivation:
         return Line(index, letter, step.reason, verdict, checks)
 
     def _compare(self, meaning: Interpretation, before: sp.Expr, step: Step) -> Comparison:
+        # Kept with the interpretation: a chain changed in one line is compared there only.
+        key = (before, step.expression, step.gap, step.relation, tuple(self.given))
+        if key not in meaning.compared:
+            meaning.compared[key] = self._compared(meaning, before, step)
+        return meaning.compared[key]
+
+    def _compared(self, meaning: Interpretation, before: sp.Expr, step: Step) -> Comparison:
         left = meaning.of(before, tuple(self.given))
         right = meaning.of(step.expression, tuple(self.given))
         if step.gap is not None:

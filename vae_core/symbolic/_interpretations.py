@@ -44,6 +44,7 @@ class Interpretation:
     constraints: dict[Any, Any] = field(default_factory=dict)
     conclusive: bool = True
     needs_rules: bool = False
+    compared: dict[Any, Any] = field(default_factory=dict, repr=False)
     _cache: dict[Any, sp.Expr] = field(default_factory=dict, repr=False)
 
     def of(self, expression: sp.Expr, given: tuple[Any, ...] = ()) -> sp.Expr:
@@ -260,7 +261,7 @@ def algebra() -> Interpretation:
     return Interpretation("algebra", "proved by algebra", _Integrated())
 
 
-def joined(names: Mapping[str, int]) -> str:
+def joined(names: Mapping[str, Any]) -> str:
     """Names of interpretations for a table: ``2 states`` and ``3 states`` become one entry."""
     states = [n.split()[0] for n in names if n.endswith(" states")]
     sizes = [n.removeprefix("matrices k=") for n in names if n.startswith("matrices k=")]
@@ -270,5 +271,5 @@ def joined(names: Mapping[str, int]) -> str:
         out.append(f"{' and '.join(states)} states")
     out += [n for n in rest if n != "any distributions"]
     if sizes:
-        out.append(f"explicit matrices, k = {', '.join(sizes)}")
+        out.append(f"matrices written out, $k = {', '.join(sizes)}$")
     return "; ".join(out)

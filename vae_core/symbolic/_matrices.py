@@ -288,5 +288,5 @@ def _terms(v: Any) -> list[tuple[Any, Any]]:
 def any_k() -> Interpretation:
     """Gaussian vectors of any dimension, by the rules this module states."""
     return Interpretation(
-        "any k, by rules of trace and moments", "proved for any k", _AnyK(), conclusive=False
+        "any $k$ (rules of trace and moments)", "proved for any k", _AnyK(), conclusive=False
     )

@@ -7,8 +7,11 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import sympy as sp
+
 from vae_core.symbolic._interpretations import joined
 from vae_core.symbolic._latex import latex
+from vae_core.symbolic._nodes import Expectation, IntegralOver
 
 if TYPE_CHECKING:
     from vae_core.symbolic._derivation import Derivation, Report
@@ -18,7 +21,7 @@ __all__ = ["BOOK", "Table", "aligned", "bundle", "letter", "plain"]
 BOOK = "VAE_CORE_BOOK"
 SIGNS = {"=": "=", ">=": r"\geq", "<=": r"\leq"}
 # About as many letters as a row of a page holds.
-WIDE = 76
+WIDE = 56
 
 
 def letter(index: int) -> str:
@@ -28,72 +31,98 @@ def letter(index: int) -> str:
 
 
 def width(text: str) -> int:
-    """About how many letters wide LaTeX is: a command counts for one, braces for none."""
-    return len(
-        re.sub(
-            r"[{}\s^_&]|\\[,;!]|\\left|\\right|\\frac",
-            "",
-            re.sub(r"\\(?!left|right|frac)[a-zA-Z]+", "x", text),
-        )
-    )
+    """About how many letters wide LaTeX is: a command counts for one, spacing for none."""
+    text = re.sub(r"\\(left|right|frac|Bigl|Bigr|qquad)(?![a-z])|\\[,;!]", "", text)
+    return len(re.sub(r"[{}\s^_&]", "", re.sub(r"\\[a-zA-Z]+", "x", text)))
+
+
+def _frame(expression: Any) -> tuple[str, Any, str]:
+    """LaTeX before a long sum, the sum, and LaTeX behind it."""
+    if expression.is_Add:
+        return "", expression, ""
+    if isinstance(expression, Expectation) and expression.f.is_Add:
+        head, _ = latex(Expectation(sp.Symbol("@"), *expression.args[1:])).split(r"\left[ @")
+        return rf"{head}\Bigl[ ", expression.f, r" \Bigr]"
+    if isinstance(expression, IntegralOver):
+        *front, last = sp.Mul.make_args(expression.f)
+        if last.is_Add:
+            head = " ".join(map(latex, front))
+            return rf"\int {head} \Bigl( ", last, rf" \Bigr) \, d{latex(expression.z)}"
+    if expression.is_Mul and expression.args[-1].is_Add:
+        head = latex(sp.Mul(*expression.args[:-1], evaluate=False))
+        return rf"{'-' if head == '-1' else head} \Bigl( ", expression.args[-1], r" \Bigr)"
+    return "", None, ""
 
 
 def broken(start: str, expression: Any) -> list[str]:
     """``start`` and the LaTeX of ``expression``, in rows: a long sum breaks before its terms."""
     whole = start + latex(expression)
-    if not expression.is_Add or width(whole) <= WIDE:
+    before, sum_, behind = _frame(expression)
+    if sum_ is None or width(whole) <= WIDE:
         return [whole]
-    rows = [start]
-    for number, term in enumerate(expression.args):
+    rows = [start + before]
+    for number, term in enumerate(sum_.args):
         piece = latex(term)
+        if term.is_Add:
+            piece = rf"\left( {piece} \right)"
         if number:
             piece = f"- {piece[1:].lstrip()}" if piece.startswith("-") else f"+ {piece}"
         if number and width(rows[-1]) + width(piece) > WIDE:
             rows.append(piece)
         else:
             rows[-1] += f" {piece}" if number else piece
+    rows[-1] += behind
     return rows
 
 
 def aligned(derivation: Derivation) -> str:
-    """The chain as a LaTeX ``aligned`` environment, each step's row lettered."""
+    """The chain as a LaTeX ``aligned`` environment, each step's row lettered at its left.
+
+    Left sides stand on rows of their own: rows stay short enough for a page's column.
+    """
     rows = []
     left = derivation.left
-    fresh = True
     for index, step in enumerate(derivation.steps):
         if step.left is not None:
-            left, fresh = step.left, True
-        tail = broken(f"{SIGNS[step.relation]} ", step.expression)
-        tail[-1] += rf" && \text{{({letter(index)})}}"
-        if fresh:
-            start = latex(left)
-            first, *more = tail
-            if width(start) + width(first) <= WIDE:
-                rows.append(f"{start} &{first}")
-            else:
-                rows += [f"& {start}", f"&{first}"]
-            fresh = False
-        else:
-            first, *more = tail
-            rows.append(f"&{first}")
-        rows += [rf"&\qquad {piece}" for piece in more]
+            left = step.left
+        if index == 0 or step.left is not None:
+            rows += [f"& {row}" for row in broken("", left)]
+        first, *more = broken(f"{SIGNS[step.relation]} ", step.expression)
+        rows.append(rf"\text{{({letter(index)})}} \quad & {first}")
+        rows += [rf"& \qquad {row}" for row in more]
     body = " \\\\\n".join(rows)
     return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
 
 
 class Table:
-    """Lines, reasons and checks, for a page or a terminal."""
+    """Lines, reasons and checks, for a page or a terminal.
+
+    Where all lines were checked alike, one sentence says so instead of a column.
+    """
 
     def __init__(self, report: Report) -> None:
         self.report = report
-        self.rows = [(f"({line.letter})", line.reason, how(line)) for line in report.lines]
+        checks = [how(line) for line in report.lines]
+        self.head: tuple[str, ...] = ("line", "reason")
+        self.rows: list[tuple[str, ...]] = [
+            (f"({line.letter})", line.reason) for line in report.lines
+        ]
+        self.note = ""
+        if len(set(checks)) == 1:
+            every = "Every line was" if len(checks) > 1 else "The line was"
+            self.note = f"{every} checked for {checks[0]}."
+        else:
+            self.head += ("how checked",)
+            self.rows = [(*row, check) for row, check in zip(self.rows, checks, strict=True)]
 
     def _repr_markdown_(self) -> str:
-        return markdown_table(("line", "reason", "how checked"), self.rows)
+        note = f"\n{self.note}\n" if self.note else ""
+        return markdown_table(self.head, self.rows) + note
 
     def __repr__(self) -> str:
-        width = max(len(reason) for _, reason, _ in self.rows)
-        return "\n".join(f"{a:5} {b:{width}}  {c}" for a, b, c in self.rows)
+        width = max(len(reason) for _, reason, *_ in self.rows)
+        rows = [f"{a:5} {b:{width}}  {' '.join(c)}".rstrip() for a, b, *c in self.rows]
+        return "\n".join([*rows, self.note] if self.note else rows)
 
 
 def how(line: Any) -> str:
@@ -104,8 +133,8 @@ def how(line: Any) -> str:
     numeric = [n for n in line.checks if n not in exact]
     words = joined(exact)
     if numeric:
-        only = "numerically only" if not exact else f"numerically only for: {', '.join(numeric)}"
-        words = f"{words}; checked {only}" if words else f"checked {only}"
+        only = f"{joined(dict.fromkeys(numeric, 0))}, numerically only"
+        words = f"{words}; {only}" if words else only
     return words
 
 

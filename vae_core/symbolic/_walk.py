@@ -75,6 +75,7 @@ def integrate_over(f: sp.Expr, z: sp.Symbol) -> sp.Expr:
     return total
 
 
+@cache
 def log_of_value(value: sp.Expr) -> sp.Expr:
     """The log of a positive value, split into logs of its factors where their signs are known."""
     value = sp.factor(sp.together(value))
