@@ -147,7 +147,7 @@ def test_without_bayes_rule_the_canonical_form_does_not_know_it() -> None:
 def test_a_line_that_only_the_states_can_prove_says_so() -> None:
     # Marginalisation is not among the rules given.
     line = one(EVIDENCE, integral(times(LIKELIHOOD, PRIOR), z))
-    assert line.verdict == "proved for 2 states"
+    assert line.verdict == "proved for 2 and 3 states"
     assert "any distributions" not in line.checks
 
 
@@ -250,6 +250,16 @@ def mutants(e: sp.Expr) -> Iterator[tuple[str, sp.Expr]]:
     yield "raised by 1", e + 1
 
 
+# Changes that leave a line right: the term's share of it is 0.
+HARMLESS = {
+    ("gradient-phi", 0, 1): "a constant under the derivative",
+    ("unbiased-gradients-mu", 1, 0): "the score has mean 0, so the constant c_0 adds nothing",
+    ("unbiased-gradients-sigma", 0, 0): "the noise has mean 0, so the slope c_1 adds nothing",
+    ("unbiased-gradients-sigma", 1, 0): "the score has mean 0, so the constant c_0 adds nothing",
+    ("unbiased-gradients-sigma", 1, 1): "nor does c_1 z, as E[z] does not depend on sigma",
+}
+
+
 @pytest.mark.parametrize("name", sorted(symbolic.DERIVATIONS))
 def test_a_changed_term_is_caught_at_its_line(name: str) -> None:
     derived = symbolic.derivation(name)
@@ -258,6 +268,11 @@ def test_a_changed_term_is_caught_at_its_line(name: str) -> None:
         for what, changed in mutants(step.expression):
             spoilt = Step(changed, step.reason, step.relation, step.gap, step.left)
             report = derived.with_step(index, spoilt).verify(until=index + 1)
+            if any(
+                what.startswith(f"term {k} ") for n, i, k in HARMLESS if (n, i) == (name, index)
+            ):
+                assert report, f"{name} ({report.lines[-1].letter}): {what} is not harmless"
+                continue
             assert report.wrong is not None, f"{name} ({report.lines[-1].letter}): {what}"
             assert report.wrong.index == index, f"{name}: {what} of line {index}"
             count += 1

@@ -221,8 +221,7 @@ class Derivation:
             return wrong(f"line ({letter}) could not be proved from the line before")
         if not checks:
             return wrong(f"line ({letter}) could not be read: {troubles[0]}")
-        verdict = next((v for v in checks.values() if v != NUMERIC), NUMERIC)
-        return Line(index, letter, step.reason, verdict, checks)
+        return Line(index, letter, step.reason, _strongest(checks), checks)
 
     def _compare(self, meaning: Interpretation, before: sp.Expr, step: Step) -> Comparison:
         # Kept with the interpretation: a chain changed in one line is compared there only.
@@ -259,6 +258,22 @@ class Derivation:
 
     def __str__(self) -> str:
         return _render.plain(self)
+
+
+def _strongest(checks: Mapping[str, str]) -> str:
+    """The first exact verdict, with all the sizes for which it was given."""
+    exact = [v for v in checks.values() if v != NUMERIC]
+    if not exact:
+        return NUMERIC
+    for start, end, joint in (
+        ("proved for ", " states", " and "),
+        ("explicit matrices k=", "", ","),
+    ):
+        if exact[0].startswith(start) and exact[0].endswith(end):
+            sizes = [v.removeprefix(start).removesuffix(end) for v in exact if v.startswith(start)]
+            if all(size.isdigit() for size in sizes):
+                return start + joint.join(sizes) + end
+    return exact[0]
 
 
 def _complaint(letter: str, step: Step, found: Comparison, meaning: Interpretation) -> str:

@@ -62,6 +62,9 @@ class _Explicit(Walker):
         """L with L Lᵀ = covariance."""
         if isinstance(covariance, sp.Identity):
             return sp.eye(self.size)
+        if isinstance(covariance, sp.MatMul) and isinstance(covariance.args[-1], sp.Identity):
+            scale = sp.Mul(*covariance.args[:-1])
+            return sp.sqrt(self.walk(scale, {})) * sp.eye(self.size)
         if isinstance(covariance, sp.DiagMatrix):
             return sp.diag(*[sp.sqrt(c) for c in self.matrix(covariance.args[0], {})])
         if isinstance(covariance, sp.MatrixSymbol):
@@ -223,6 +226,9 @@ class _AnyK(Walker):
     def matrix_number(self, e: Any, env: Env) -> sp.Expr:
         inside = e.args[0]
         if isinstance(e, sp.Determinant):
+            scale, unit = inside.as_coeff_mmul() if isinstance(inside, sp.MatMul) else (1, inside)
+            if isinstance(unit, sp.Identity):
+                return scale ** unit.shape[0]
             return sp.Symbol(f"|{inside}|", positive=True)
         return self._trace(inside.doit())
 
@@ -233,7 +239,8 @@ class _AnyK(Walker):
     def quadratic(self, e: Any, env: Env) -> sp.Expr:
         """vᵀAv with v = Σ cᵢ sᵢ multiplied out, so that equal forms look equal."""
         pairs = itertools.product(_terms(e.v), repeat=2)
-        return sp.Add(*[a * b * _Pairing(s, e.A, t) for (a, s), (b, t) in pairs])
+        ((scale, A),) = _terms(e.A)
+        return sp.Add(*[scale * a * b * _Pairing(s, A, t) for (a, s), (b, t) in pairs])
 
     def expectation(self, f: Any, z: Any, q: Any, env: Env) -> sp.Expr:
         if not isinstance(q, nodes.Normal):

@@ -56,12 +56,23 @@ def marginal_rule(X: Any, z: Any, given: Any = ()) -> Rule:
     return Rule(nodes.integral(joint, z), P("P", X, more), "marginalisation")
 
 
+def _renamed(inside: sp.Expr, z: Any) -> sp.Expr:
+    """The integral over ``z`` with a standard name for it, so that E[f(z)] and E[f(y)] are one."""
+    level = sum(1 for s in inside.atoms(sp.Symbol) if s.name.startswith("bound"))
+    bound = sp.Symbol(f"bound{level + 1}", real=True)
+    return nodes.integral(inside.xreplace({z: bound}), bound)
+
+
 class Canonical(Walker):
     """The canonical form for all densities, given ``rules``."""
 
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self.densities = {r.left: r.right for r in rules if isinstance(r.left, nodes.Density)}
-        self.integrals = {r.left: r.right for r in rules if not isinstance(r.left, nodes.Density)}
+        self.integrals = {
+            _renamed(r.left.f, r.left.z): r.right
+            for r in rules
+            if isinstance(r.left, nodes.IntegralOver)
+        }
 
     def __call__(self, expression: Any) -> sp.Expr:
         return sp.expand(super().__call__(expression))
@@ -100,7 +111,7 @@ class Canonical(Walker):
     def _known(self, inside: sp.Expr, z: Any) -> sp.Expr:
         if isinstance(inside, nodes.Density) and inside.variables == (z,):
             return sp.S.One
-        whole = nodes.integral(inside, z)
+        whole = _renamed(inside, z)
         return self.integrals.get(whole, whole)
 
     def matrix_number(self, e: Any, env: Env) -> sp.Expr:

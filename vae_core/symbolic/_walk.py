@@ -135,6 +135,9 @@ class Walker:
             for variable, count in e.variable_count:
                 inner = sp.diff(inner, variable, count)
             return inner
+        if isinstance(e, sp.Limit):
+            inner, variable, point, side = e.args
+            return sp.limit(self.walk(inner, env), variable, point, str(side))
         if isinstance(e, sp.Subs):
             inner = self.walk(e.expr, env)
             return inner.subs(dict(zip(e.variables, e.point, strict=True)))
