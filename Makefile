@@ -10,6 +10,10 @@ LOCK ?= requirements.lock
 BIN := .venv/bin
 PAGE := _build/html/index.html
 
+# Files of tests run side by side, each process on one core: JOBS=1 for one after another.
+JOBS ?= 2
+BESIDE := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
+
 # The notebooks must run in .venv's own kernel, whatever the reader has installed or configured.
 export JUPYTER_PREFER_ENV_PATH := 1
 export IPYTHONDIR := $(CURDIR)/_build/.ipython
@@ -89,13 +93,13 @@ types: setup
 	@$(BIN)/mypy
 
 unit: setup
-	@$(BIN)/pytest tests --ignore=tests/browser
+	@$(BESIDE) tests --ignore=tests/browser
 
 nbval: zoo
-	@$(BIN)/pytest notebooks --nbval --nbval-current-env --nbval-cell-timeout=900
+	@$(BESIDE) notebooks --nbval --nbval-current-env --nbval-cell-timeout=900
 
 browser: book
-	@$(BIN)/pytest tests/browser
+	@$(BESIDE) tests/browser
 
 bench: setup ## print the performance tables
 	@$(BIN)/python -m benchmarks

@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -84,6 +85,38 @@ def test_a_loaded_model_is_the_callers_own() -> None:
         for parameter in first.parameters():
             parameter.zero_()
     assert not same(first, load())
+
+
+def test_a_process_waits_for_the_one_that_trains(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one finds the file that the first one wrote while it waited."""
+    cpu = torch.device("cpu")
+    path = zoo._path("tiny", 0, cpu)
+    waiting, found = threading.Event(), []
+
+    class Slow(zoo.FileLock):  # type: ignore[misc, valid-type]
+        def acquire(self, *arguments: Any, **options: Any) -> Any:
+            waiting.set()
+            return super().acquire(*arguments, **options)
+
+    first = zoo._train(TINY, 0, cpu, False)
+    forbid_training(monkeypatch)
+    with zoo._alone(path):
+        monkeypatch.setattr(zoo, "FileLock", Slow)
+        second = threading.Thread(target=lambda: found.append(load()))
+        second.start()
+        assert waiting.wait(30)
+        zoo._write(path, first)
+    second.join(30)
+    assert same(found[0], first)
+
+
+def test_no_lock_is_no_hindrance(tiny: Path) -> None:
+    tiny.parent.mkdir(exist_ok=True)
+    shutil.rmtree(tiny.parent / "locks", ignore_errors=True)
+    (tiny.parent / "locks").write_text("in the way of the folder")
+    assert isinstance(load(), nn.Module)
 
 
 def test_seeds_are_kept_apart(tiny: Path) -> None:

@@ -19,14 +19,16 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor, nn
@@ -211,6 +213,36 @@ def _read(path: Path, recipe: Recipe, seed: int) -> nn.Module | None:
     return model
 
 
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is replaced; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time trains the model of ``path``; the others wait for its file.
+
+    Where no lock can be made (a folder that can't be written), nobody waits: two processes may
+    then do the same work, and harm nothing. The system frees a killed process's lock.
+    """
+    place = _cache.folder() / "locks" / f"{path.name}.lock"
+    lock = FileLock(place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except (OSError, NotImplementedError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def load(
     name: str,
     seed: int | None = None,
@@ -233,10 +265,16 @@ def load(
     key = _key(recipe, chosen, target)
     if key not in _in_memory:
         path = _path(name, chosen, target)
+        before = _stamp(path)
         model = _read(path, recipe, chosen)
         if model is None:
-            model = _train(recipe, chosen, target, progress)
-            _write(path, model)
+            with _alone(path):
+                # While this process waited, the one before it may have trained the model.
+                if _stamp(path) != before:
+                    model = _read(path, recipe, chosen)
+                if model is None:
+                    model = _train(recipe, chosen, target, progress)
+                    _write(path, model)
         _in_memory[key] = model.eval()
     # A copy: what one chapter does to its model must not reach the next.
     return copy.deepcopy(_in_memory[key])
