@@ -53,6 +53,20 @@ What a line is compared under, ``interpretations=``:
   ``any_k()``: the same for any dimension, by rules of trace and moments.
 - ``Interpretation(name, verdict, function)``: your own, any function from expression to expression.
 
+A reader checks a derivation of their own, typed in plain notation (``NOTATION`` lists it)::
+
+    symbolic.workbench(
+        "log P(X)",
+        (
+            "= E[log(P(X, z) / P(z|X))]   # Bayes",
+            ">= E[log(P(X, z) / Q(z|X))] gap KL(Q(z|X) || P(z|X))",
+        ),
+        goal="E[log P(X|z)] - KL(Q(z|X) || P(z))",
+    )
+
+``to_torch(expression, symbols)`` makes a derived formula a function of tensors, to be compared with
+the code that claims to compute it.
+
 A line that SymPy cannot reduce is compared at random points with 50 digits, and then says so: its
 verdict is "numeric only". A wrong line is named, with values at which its two sides differ.
 """
@@ -86,12 +100,16 @@ from vae_core.symbolic._nodes import (
     times,
     written,
 )
+from vae_core.symbolic._parse import NOTATION, NotationError, parse
 from vae_core.symbolic._rules import Rule, bayes_rule, marginal_rule, product_rule
+from vae_core.symbolic._torch import to_torch
+from vae_core.symbolic._workbench import Workbench, workbench
 from vae_core.symbolic.library import DERIVATIONS, derivation
 
 __all__ = [
     "DERIVATIONS",
     "KL",
+    "NOTATION",
     "Component",
     "Density",
     "Derivation",
@@ -102,11 +120,13 @@ __all__ = [
     "Line",
     "Named",
     "Normal",
+    "NotationError",
     "QuadraticForm",
     "Report",
     "Rule",
     "Step",
     "TangentGap",
+    "Workbench",
     "algebra",
     "any_distributions",
     "any_k",
@@ -122,9 +142,12 @@ __all__ = [
     "matrices",
     "minus",
     "over",
+    "parse",
     "product_rule",
     "standard_normal",
     "times",
+    "to_torch",
     "vector",
+    "workbench",
     "written",
 ]

@@ -65,6 +65,8 @@ def _value(symbol: Any, rng: random.Random) -> sp.Expr:
     """A random rational that the symbol's assumptions allow."""
     if symbol.is_integer:
         return sp.Integer(rng.randint(1, 5))
+    if symbol.name.startswith("P("):
+        return sp.Rational(rng.randint(1, 19), 20)  # a probability
     magnitude = sp.Rational(rng.randint(3, 29), 10)
     if symbol.is_positive or symbol.is_nonnegative or rng.random() < 0.6:
         return magnitude
