@@ -334,7 +334,7 @@ def test_the_page_gets_a_labelled_equation_and_a_table(monkeypatch: pytest.Monke
     page = derived._repr_mimebundle_()["text/markdown"]
     assert page.startswith("```{math}\n:label: elbo-two-terms\n\n\\begin{aligned}")
     assert "| (c) | definition of the divergence |\n" in page
-    assert "Every line was checked for any distributions; 2 and 3 states; linear" in page
+    assert "Every line was checked for any distributions; for 2 and 3 states; in the linear" in page
     other = derived.labelled("again")._repr_mimebundle_()["text/markdown"]
     assert ":label: again\n" in other
     assert ":label:" not in derived.labelled(None)._repr_mimebundle_()["text/markdown"]
@@ -355,8 +355,9 @@ def test_the_table_alone() -> None:
     assert mixed.table()._repr_markdown_().splitlines() == [
         "| line | reason | how checked |",
         "| --- | --- | --- |",
-        "| (a) | marginalisation | 2 and 3 states; linear-Gaussian model |",
-        "| (b) | reordered | any distributions; 2 and 3 states; linear-Gaussian model |",
+        "| (a) | marginalisation | for 2 and 3 states; in the linear-Gaussian model |",
+        "| (b) | reordered | for any distributions; for 2 and 3 states; in the linear-Gaussian "
+        "model |",
     ]
 
 

@@ -122,7 +122,9 @@ def test_a_right_chain_is_right_line_by_line() -> None:
     assert bench
     assert len(bench.verdicts) == 6
     for letter, verdict in zip("abcde", bench.verdicts, strict=False):
-        assert verdict.startswith(f"✓ line ({letter}) holds (any distributions; 2 and 3 states")
+        assert verdict.startswith(
+            f"✓ line ({letter}) holds (for any distributions; for 2 and 3 states"
+        )
     assert bench.verdicts[-1] == "✓ the last line is what was asked for"
     assert repr(bench).count("\n") == 5
     assert r"- $\geq E_{z \sim Q}" in bench._repr_markdown_()

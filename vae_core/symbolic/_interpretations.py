@@ -6,7 +6,7 @@ is right under an interpretation if both of its sides become the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -261,15 +261,25 @@ def algebra() -> Interpretation:
     return Interpretation("algebra", "proved by algebra", _Integrated())
 
 
-def joined(names: Mapping[str, Any]) -> str:
+# How a table says that a line was checked under an interpretation.
+WORDS = {
+    "any distributions": "for any distributions",
+    "linear-Gaussian model": "in the linear-Gaussian model",
+    "integration": "with SymPy’s integrals",
+    "algebra": "by algebra",
+    "any k": "for any $k$ (rules of trace and moments)",
+}
+
+
+def joined(names: Iterable[str]) -> str:
     """Names of interpretations for a table: ``2 states`` and ``3 states`` become one entry."""
+    names = list(names)
     states = [n.split()[0] for n in names if n.endswith(" states")]
     sizes = [n.removeprefix("matrices k=") for n in names if n.startswith("matrices k=")]
-    rest = [n for n in names if not n.endswith(" states") and not n.startswith("matrices k=")]
-    out = [n for n in rest if n == "any distributions"]
+    out = [n for n in names if not n.endswith(" states") and not n.startswith("matrices k=")]
+    words = [WORDS.get(n, n) for n in out]
     if states:
-        out.append(f"{' and '.join(states)} states")
-    out += [n for n in rest if n != "any distributions"]
+        words.insert(out[:1] == ["any distributions"], f"for {' and '.join(states)} states")
     if sizes:
-        out.append(f"matrices written out, $k = {', '.join(sizes)}$")
-    return "; ".join(out)
+        words.append(f"with matrices written out, $k = {', '.join(sizes)}$")
+    return "; ".join(words)

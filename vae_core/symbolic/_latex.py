@@ -89,6 +89,9 @@ class _Printer(LatexPrinter):
         if expr.exp.is_Mul and expr.exp.args[0] == sp.S.Half and len(expr.exp.args) == 2:
             base = self.parenthesize(expr.base, PRECEDENCE["Pow"])
             return rf"{base}^{{{self._print(expr.exp.args[1])}/2}}"
+        if type(expr.base).__name__ == "Component":
+            v, j = map(self._print, expr.base.args)
+            return rf"{v}_{{{j}}}^{{{self._print(expr.exp)}}}"
         if isinstance(expr.base, (sp.log, Density, Normal)) or expr.base.is_Add:
             return rf"\left( {self._print(expr.base)} \right)^{{{self._print(expr.exp)}}}"
         return super()._print_Pow(expr)
@@ -103,6 +106,7 @@ class _Printer(LatexPrinter):
             argument.is_Atom or fraction or isinstance(argument, (Density, Normal, sp.Determinant))
         )
         bare = bare or isinstance(argument, sp.exp)
+        bare = bare or (type(argument).__name__ == "Named" and text.isalnum())
         body = rf"\log {text}" if bare else rf"\log \left( {text} \right)"
         return rf"\left( {body} \right)^{{{exp}}}" if exp else body
 
@@ -122,12 +126,16 @@ class _Printer(LatexPrinter):
 
     def _print_Normal(self, expr: Any) -> str:
         z, *rest = map(self._print, expr.args)
-        return rf"\mathcal{{N}}({z};\, {', '.join(rest)})"
+        inside = rf"{z};\, {', '.join(rest)}"
+        tall = r"\frac" in inside
+        return rf"\mathcal{{N}}\left( {inside} \right)" if tall else rf"\mathcal{{N}}({inside})"
 
     def _distribution(self, q: Any) -> str:
         """``q`` without its own variable: what stands behind ~ in an expectation."""
         if isinstance(q, Normal):
-            return rf"\mathcal{{N}}({', '.join(map(self._print, q.args[1:]))})"
+            inside = ", ".join(map(self._print, q.args[1:]))
+            tall = r"\frac" in inside
+            return rf"\mathcal{{N}}\left( {inside} \right)" if tall else rf"\mathcal{{N}}({inside})"
         return q.name if isinstance(q, Density) else self._print(q)
 
     def _print_Expectation(self, expr: Any) -> str:
@@ -159,6 +167,16 @@ class _Printer(LatexPrinter):
             v = rf"\left( {v} \right)"
         middle = "" if isinstance(expr.A, sp.Identity) else f"{self._print(expr.A)} "
         return rf"{v}^\top {middle}{v}"
+
+    def _print_Component(self, expr: Any) -> str:
+        v, j = map(self._print, expr.args)
+        return rf"{v}_{{{j}}}"
+
+    def _print_DiagMatrix(self, expr: Any) -> str:
+        return rf"\operatorname{{diag}}\left( {self._print(expr.args[0])} \right)"
+
+    def _print_HadamardPower(self, expr: Any) -> str:
+        return f"{self._print(expr.base)}^{{{self._print(expr.exp)}}}"
 
     def _print_Identity(self, expr: Any) -> str:
         return "I"

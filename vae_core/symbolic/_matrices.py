@@ -227,8 +227,8 @@ class _AnyK(Walker):
         inside = e.args[0]
         if isinstance(e, sp.Determinant):
             scale, unit = inside.as_coeff_mmul() if isinstance(inside, sp.MatMul) else (1, inside)
-            if isinstance(unit, sp.Identity):
-                return scale ** unit.shape[0]
+            if isinstance(unit.doit(), sp.Identity):
+                return self.walk(scale, env) ** unit.shape[0]
             return sp.Symbol(f"|{inside}|", positive=True)
         return self._trace(inside.doit())
 
@@ -294,6 +294,4 @@ def _terms(v: Any) -> list[tuple[Any, Any]]:
 
 def any_k() -> Interpretation:
     """Gaussian vectors of any dimension, by the rules this module states."""
-    return Interpretation(
-        "any $k$ (rules of trace and moments)", "proved for any k", _AnyK(), conclusive=False
-    )
+    return Interpretation("any k", "proved for any k", _AnyK(), conclusive=False)

@@ -21,7 +21,7 @@ __all__ = ["BOOK", "Table", "aligned", "bundle", "letter", "plain"]
 BOOK = "VAE_CORE_BOOK"
 SIGNS = {"=": "=", ">=": r"\geq", "<=": r"\leq"}
 # About as many letters as a row of a page holds.
-WIDE = 56
+WIDE = 38
 
 
 def letter(index: int) -> str:
@@ -31,9 +31,23 @@ def letter(index: int) -> str:
 
 
 def width(text: str) -> int:
-    """About how many letters wide LaTeX is: a command counts for one, spacing for none."""
-    text = re.sub(r"\\(left|right|frac|Bigl|Bigr|qquad)(?![a-z])|\\[,;!]", "", text)
-    return len(re.sub(r"[{}\s^_&]", "", re.sub(r"\\[a-zA-Z]+", "x", text)))
+    """About how many signs wide LaTeX is; of a fraction, its wider part counts."""
+    text = re.sub(
+        r"\\(left|right|Bigl|Bigr|qquad|mathcal|operatorname)(?![a-z])|\\[,;!]|\s", "", text
+    )
+    text = re.sub(r"\\(log|exp)", "xxx", text)
+    script = re.compile(r"[\^_]\{([^{}]*)\}")
+    fraction = re.compile(r"\\frac\{([^{}]*)\}\{([^{}]*)\}")
+    before = ""
+    while before != text:
+        before = text
+        text = script.sub(r"\1", text)
+        text = fraction.sub(lambda m: max(m[1], m[2], key=_letters), text)
+    return _letters(text)
+
+
+def _letters(text: str) -> int:
+    return len(re.sub(r"[{}^_]", "", re.sub(r"\\[a-zA-Z]+", "x", text)))
 
 
 def _frame(expression: Any) -> tuple[str, Any, str]:
@@ -48,9 +62,14 @@ def _frame(expression: Any) -> tuple[str, Any, str]:
         if last.is_Add:
             head = " ".join(map(latex, front))
             return rf"\int {head} \Bigl( ", last, rf" \Bigr) \, d{latex(expression.z)}"
-    if expression.is_Mul and expression.args[-1].is_Add:
+    if expression.is_Mul:
         head = latex(sp.Mul(*expression.args[:-1], evaluate=False))
-        return rf"{'-' if head == '-1' else head} \Bigl( ", expression.args[-1], r" \Bigr)"
+        head = "-" if head in ("-1", "- 1") else head
+        last = expression.args[-1]
+        if last.is_Add:
+            return rf"{head} \Bigl( ", last, r" \Bigr)"
+        before, terms, behind = _frame(last)
+        return f"{head} {before}", terms, behind
     return "", None, ""
 
 
@@ -80,17 +99,19 @@ def aligned(derivation: Derivation) -> str:
 
     Left sides stand on rows of their own: rows stay short enough for a page's column.
     """
-    rows = []
+    rows: list[str] = []
     left = derivation.left
     for index, step in enumerate(derivation.steps):
         if step.left is not None:
             left = step.left
         if index == 0 or step.left is not None:
+            if rows:
+                rows[-1] += " \\\\[0.6em]"
             rows += [f"& {row}" for row in broken("", left)]
         first, *more = broken(f"{SIGNS[step.relation]} ", step.expression)
         rows.append(rf"\text{{({letter(index)})}} \quad & {first}")
         rows += [rf"& \qquad {row}" for row in more]
-    body = " \\\\\n".join(rows)
+    body = " \\\\\n".join(rows).replace("[0.6em] \\\\\n", "[0.6em]\n")
     return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
 
 
@@ -110,7 +131,7 @@ class Table:
         self.note = ""
         if len(set(checks)) == 1:
             every = "Every line was" if len(checks) > 1 else "The line was"
-            self.note = f"{every} checked for {checks[0]}."
+            self.note = f"{every} checked {checks[0]}."
         else:
             self.head += ("how checked",)
             self.rows = [(*row, check) for row, check in zip(self.rows, checks, strict=True)]
@@ -133,7 +154,7 @@ def how(line: Any) -> str:
     numeric = [n for n in line.checks if n not in exact]
     words = joined(exact)
     if numeric:
-        only = f"{joined(dict.fromkeys(numeric, 0))}, numerically only"
+        only = f"{joined(numeric)}, numerically only"
         words = f"{words}; {only}" if words else only
     return words
 

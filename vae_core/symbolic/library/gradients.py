@@ -13,7 +13,7 @@ z, mu, epsilon, theta, X = sp.symbols("z mu epsilon theta X", real=True)
 sigma, s = sp.symbols("sigma s", positive=True)
 Q = Normal(z, mu, sigma**2)
 NOISE = Normal(epsilon, 0, 1)
-PATH = mu + sigma * epsilon
+PATH = written(mu, times(sigma, epsilon))
 INTEGRATED = (integration(),)
 
 
@@ -98,7 +98,7 @@ def gradient_phi() -> Derivation:
                 "all of it is in the term with $\\partial \\log Q$",
             ),
             Step(
-                noisy(d((mu + sigma * epsilon) ** 2, mu)),
+                noisy(d(PATH**2, mu)),
                 "with $z = \\mu + \\sigma\\epsilon$ the noise does not depend on $\\mu$, and the "
                 "gradient may move inside",
             ),
@@ -174,7 +174,7 @@ SCORE = over(z - mu, sigma**2)
 @derived("path-variance-square")
 def path_variance_square() -> Derivation:
     """Variance of the path-wise gradient in mu of E[z^2]."""
-    return _variance("path-variance-square", 2 * PATH, 2 * mu,
+    return _variance("path-variance-square", times(2, PATH), 2 * mu,
                      written(4 * mu**2, 4 * sigma**2), 4 * sigma**2, True)  # fmt: skip
 
 

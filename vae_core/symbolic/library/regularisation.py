@@ -104,7 +104,7 @@ def sigma_is_beta() -> Derivation:
 def beta_vae_identity() -> Derivation:
     """A beta-VAE of variance sigma^2 is a VAE of variance beta sigma^2, scaled and shifted."""
     beta = sp.Symbol("beta", positive=True)
-    first = times(D, over(1, 2), log(2 * sp.pi * sigma**2))
+    first = times(over(D, 2), log(2 * sp.pi * sigma**2))
     return Derivation(
         "beta-vae-identity",
         written(over(ERROR, 2 * sigma**2), first, times(beta, RATE)),
@@ -168,7 +168,7 @@ def best_sigma() -> Derivation:
 def evidence(variance: sp.Expr, data: sp.Expr) -> sp.Expr:
     """Mean log-likelihood along a direction of variance ``data``, under a model's ``variance``."""
     return written(
-        times(-HALF, log(2 * sp.pi * variance)), times(-1, over(data, times(2, variance)))
+        times(-HALF, log(times(2, sp.pi, variance))), times(-1, over(data, times(2, variance)))
     )
 
 
@@ -176,8 +176,8 @@ def evidence(variance: sp.Expr, data: sp.Expr) -> sp.Expr:
 def linear_vae_open() -> Derivation:
     """A direction whose variance exceeds sigma^2 is best modelled with w^2 = variance - sigma^2."""
     excess = sp.Symbol("a", positive=True)
-    data = sigma**2 + excess
-    model = sigma**2 + w**2
+    data = written(sigma**2, excess)
+    model = written(sigma**2, w**2)
     return Derivation(
         "linear-vae-open",
         evidence(data, data),
@@ -199,8 +199,8 @@ def linear_vae_collapse() -> Derivation:
     """A direction whose variance is at most sigma^2 is best left out: w = 0."""
     data = sp.Symbol("lambda", positive=True)
     lack = sp.Symbol("a", nonnegative=True)
-    variance = data + lack
-    model = variance + w**2
+    variance = written(data, lack)
+    model = written(data, lack, w**2)
     return Derivation(
         "linear-vae-collapse",
         evidence(variance, data),
@@ -272,7 +272,7 @@ def error_term_vanishes() -> Derivation:
         sp.Limit(over(error, sigma**2), sigma, 0),
         [
             Step(
-                sp.Limit(times(over(1, sigma**2), closed), sigma, 0),
+                sp.Limit(over(closed, sigma**2), sigma, 0),
                 "the error term in closed form",
             ),
             Step(
