@@ -110,7 +110,7 @@ def aligned(derivation: Derivation) -> str:
             rows += [f"& {row}" for row in broken("", left)]
         first, *more = broken(f"{SIGNS[step.relation]} ", step.expression)
         rows.append(rf"\text{{({letter(index)})}} \quad & {first}")
-        rows += [rf"& \qquad {row}" for row in more]
+        rows += [rf"& \qquad {{}}{row}" for row in more]
     body = " \\\\\n".join(rows).replace("[0.6em] \\\\\n", "[0.6em]\n")
     return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
 
