@@ -1,49 +1,15 @@
-"""Figures of the book, in matplotlib: one look for all chapters, drawn to scale."""
+"""Latent planes and rows of digits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-import matplotlib
-import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from vae_core._plot import STYLE, draw_plane, png
+from vae_core._plot import draw_plane
+from vae_core.figures._picture import WIDTH, Picture, _subplots
 from vae_core.models import VAE, Autoencoder
-
-WIDTH = 7.2  # inches: the book's text column
-
-
-class Picture:
-    """A finished figure that shows itself in a notebook, on a page and in print.
-
-    It leaves matplotlib's global state alone (no pyplot): the same picture comes out whatever
-    backend or style the reader has set. ``figure`` is the matplotlib figure, to change or to save.
-    """
-
-    def __init__(self, figure: Figure) -> None:
-        self.figure = figure
-
-    def _repr_png_(self) -> bytes:
-        return png(self.figure)
-
-    def __repr__(self) -> str:
-        width, height = self.figure.get_size_inches()
-        return f"<figure, {width:.1f} x {height:.1f} inches>"
-
-    def save(self, path: str | Path) -> None:
-        """Write the figure to ``path``, in the format its ending names (png, svg, pdf)."""
-        self.figure.savefig(path)
-
-
-def _subplots(columns: int, height: float, rows: int = 1) -> tuple[Figure, np.ndarray]:
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False)
-    return figure, axes
 
 
 def latent_maps(codes: Mapping[str, Tensor], labels: Tensor, classes: Sequence[str]) -> Picture:
