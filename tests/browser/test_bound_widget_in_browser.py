@@ -74,9 +74,7 @@ def test_numbers_equal_evaluation(
             if bound.standard_error[digit].isfinite():
                 error = bound.standard_error[digit].item()
                 assert state["error"] == pytest.approx(error, abs=1e-6)
-            assert state["log_likelihood"] == pytest.approx(
-                expected.value[digit].item(), abs=1e-6
-            )
+            assert state["log_likelihood"] == pytest.approx(expected.value[digit].item(), abs=1e-6)
             assert state["log_likelihood_error"] == pytest.approx(
                 expected.standard_error[digit].item(), abs=1e-6
             )
@@ -86,9 +84,7 @@ def test_numbers_equal_evaluation(
     visit.check()
 
 
-def test_shuffled_numbers_equal_python(
-    page: Path, widget: BoundExplorer, open_page: Open
-) -> None:
+def test_shuffled_numbers_equal_python(page: Path, widget: BoundExplorer, open_page: Open) -> None:
     visit = ready(open_page(page))
     for shuffle in (0, 1, 12345, 2**31 - 1):
         state = put(visit, k=50, digit=3, shuffle=shuffle)

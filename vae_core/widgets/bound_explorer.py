@@ -151,9 +151,7 @@ class BoundExplorer(BrowserWidget):
         chart.plot(counts, [v.mean().item() for v in values], color=ACCENT)
         several = [(c, v) for c, v in zip(counts, values, strict=True) if len(v) >= 20]
         if several:
-            low, high = (
-                [v.quantile(share).item() for _, v in several] for share in (0.05, 0.95)
-            )
+            low, high = ([v.quantile(share).item() for _, v in several] for share in (0.05, 0.95))
             chart.fill_between([c for c, _ in several], low, high, color=ACCENT, alpha=0.15)
         chart.axhline(self.estimate().value.item(), color=INK, ls="--", lw=1)
         chart.plot([k], [self.bound.value.item()], "o", color=ACCENT)
