@@ -140,7 +140,7 @@ class BoundExplorer(BrowserWidget):
     def figure(self) -> Figure:
         """The digit, its bound against the number of draws, and the first block's weights."""
         draws, k = len(self._weights), self.k
-        counts = sorted({round(draws ** (i / 40)) for i in range(41)})
+        counts = [count for count in range(1, draws + 1) if draws % count == 0]
         with matplotlib.rc_context(STYLE):
             figure = Figure(figsize=(8.6, 3.0), layout="constrained")
             digit, chart, bars = figure.subplots(1, 3, width_ratios=[1, 3.4, 2.2])

@@ -51,10 +51,8 @@ class BoundPanel {
     this.digit = model.get("digit");
     this.shuffle = model.get("shuffle");
     this.theme = THEMES[isDark(root) ? "dark" : "light"];
-    // The slider's stops: about evenly spaced on the logarithmic axis, and the round numbers.
-    const counts = Array.from({ length: 61 }, (_, i) => Math.round(this.draws ** (i / 60)));
-    const round = [5, 10, 50, 100, 500, 1000, 5000].filter((k) => k <= this.draws);
-    this.counts = [...new Set([...counts, ...round])].sort((a, b) => a - b);
+    // The slider's stops divide the number of draws: no draw is left over at any of them.
+    this.counts = Array.from({ length: this.draws }, (_, i) => i + 1).filter((k) => this.draws % k === 0);
     this.buildShelf(root);
     this.buildControls(root);
     const split = node("div", { className: "vw-bounds" }, root);
@@ -131,12 +129,12 @@ class BoundPanel {
     this.rise = new Chart(left, {
       label: "The bound against the number of draws", x: [0.9, this.draws * 1.2], y: [-1, 0], xLog: true, aspect: 0.72,
       xLabel: "draws k", yLabel: "nats",
-      handlers: { draw: (ctx, chart) => this.drawRise(ctx, chart), point: (at, how) => { if (how === "set") this.setK(at[0]); } },
+      handlers: { draw: (ctx, chart) => this.drawRise(ctx, chart), point: (at, how) => { if (how === "set") this.setK(this.counts[this.nearest(at[0])]); } },
     });
     this.rise.handle("k", {
       label: "Draws k", axis: "x", at: () => [this.k, this.now.mean], say: () => `${this.k} draws, bound ${fixed(this.now.mean, 2)} nats`,
       // One arrow key is one stop of the slider.
-      move: ([x], how) => this.setK(how === "set" && x !== this.k ? this.counts[this.stop(x)] : x),
+      move: ([x], how) => this.setK(how === "set" && x !== this.k ? this.counts[this.stop(x)] : this.counts[this.nearest(x)]),
     });
     this.barsTitle = node("div", { className: "vw-title" }, right);
     this.bars = new Chart(right, {
