@@ -2,13 +2,23 @@
 
 from vae_core.figures._digits import decoded_grids, digit_rows, grid_of_latents, latent_maps, tile
 from vae_core.figures._picture import WIDTH, Picture
+from vae_core.figures._testing import (
+    bound_ladders,
+    bounds_by_draws,
+    latent_use,
+    paths_through_a_vae,
+)
 
 __all__ = [
     "WIDTH",
     "Picture",
+    "bound_ladders",
+    "bounds_by_draws",
     "decoded_grids",
     "digit_rows",
     "grid_of_latents",
     "latent_maps",
+    "latent_use",
+    "paths_through_a_vae",
     "tile",
 ]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from vae_core.widgets.bound_explorer import BoundExplorer
 from vae_core.widgets.draw_and_encode import DrawAndEncode
 from vae_core.widgets.latent_explorer import LatentExplorer
 
-__all__ = ["DrawAndEncode", "LatentExplorer"]
+__all__ = [
+    "BoundExplorer",
+    "DrawAndEncode",
+    "LatentExplorer",
+]
