@@ -92,7 +92,9 @@ def forward_fit(target: Distribution) -> FittedGaussian:
     reach = REACH * sigma
     value = divergence_on_line(
         target.log_prob,
-        Normal(torch.tensor(mean).double(), torch.tensor(sigma).double()).log_prob,
+        Normal(
+            torch.tensor(mean, dtype=torch.float64), torch.tensor(sigma, dtype=torch.float64)
+        ).log_prob,
         mean - reach,
         mean + reach,
     )
@@ -129,7 +131,7 @@ def reverse_fit(target: Distribution, mean: float, sigma: float = 1.0) -> Fitted
         value.backward()
         return value
 
-    search.step(closure)  # type: ignore[no-untyped-call]
+    search.step(closure)
     with torch.no_grad():
         value = reverse_divergence(target, place[0], place[1])
     mean, log_sigma = place.tolist()

@@ -109,7 +109,7 @@ class KLBench {
     });
     this.heads.ratio = caption(left, "");
     this.ratio = new Chart(left, {
-      label: "Log ratio", x, y: [-2, 2], yLabel: "nats", aspect: 0.34,
+      label: "Log ratio", x, y: [-2, 2], yLabel: "nats", aspect: 0.4,
       handlers: { draw: (ctx, chart) => this.drawRatio(ctx, chart) },
     });
     this.heads.area = caption(left, "");
@@ -250,10 +250,11 @@ class KLBench {
     this.density.setRange(x, [0, Math.max(0.9, 1.18 / (sigma * Math.sqrt(2 * Math.PI)))]);
     this.ratio.setRange(x, [Math.min(-1, 1.1 * Math.min(...massive)), Math.max(1, 1.1 * Math.max(...massive))]);
     this.area.setRange(x, [Math.min(-0.2, 1.15 * Math.min(...parts)), Math.max(0.5, 1.15 * Math.max(...parts))]);
-    const top = this.mode === "prior" ? mu * mu + 2.5 : Math.min(12, Math.max(4, 1.3 * this.divergence()));
-    this.curve.setRange(null, [0, top]);
     const formula = this.divergence(), area = this.summedArea();
     const other = this.mode === "prior" ? klPrinted(mu, sigma) : this.divergence(mu, sigma, this.isForward ? "reverse" : "forward");
+    // So high that both divergences are in sight, unless one of them is out of all proportion.
+    const top = this.mode === "prior" ? mu * mu + 2.5 : Math.min(12, Math.max(4, 1.25 * Math.max(formula, other)));
+    this.curve.setRange(null, [0, top]);
     this.numbers.set({
       q: `N(${fixed(mu, 2)}, ${fixed(sigma, 2)}²)`, formula: `${fixed(formula, 4)} nats`,
       area: fixed(area, 4), other: fixed(other, 4),
@@ -303,10 +304,10 @@ class KLBench {
     chart.area(ctx, zs, now.parts.map((v) => Math.min(0, v)), classColor(theme, 1), { alpha: 0.5 });
     chart.line(ctx, zs, now.parts, theme.fg, { width: 1.3 });
     chart.rule(ctx, "y", 0, theme.muted, { width: 1, dash: [] });
-    ctx.textAlign = "right";
+    const side = this.mu > 0 ? -1 : 1, { left, top, width } = chart.inner; // away from Q
+    ctx.textAlign = side > 0 ? "right" : "left";
     ctx.textBaseline = "top";
-    const { left, top, width } = chart.inner;
-    chart.text(ctx, `area = ${fixed(this.divergence(), 3)} nats`, left + width - 6, top + 4, theme.fg);
+    chart.text(ctx, `area = ${fixed(this.divergence(), 3)} nats`, side > 0 ? left + width - 6 : left + 8, top + 4, theme.fg);
   }
 
   drawCurve(ctx, chart) {
