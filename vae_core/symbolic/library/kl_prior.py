@@ -1,4 +1,4 @@
-"""The KL term of one latent dimension: why it is never negative, and what a wrong one is instead."""
+"""The KL term of one latent dimension: never negative; and what a wrong one is instead."""
 
 from __future__ import annotations
 
