@@ -5,6 +5,14 @@ standard error an image. Images are uint8, or floating in the likelihood's range
 in chunks, on the model's device and in its dtype.
 """
 
+from vae_core.evaluation._divergence import (
+    FittedGaussian,
+    divergence_on_line,
+    forward_fit,
+    gaussian_divergence,
+    reverse_divergence,
+    reverse_fit,
+)
 from vae_core.evaluation._estimate import Estimate, mean_estimate
 from vae_core.evaluation._importance import (
     Bound,
@@ -45,6 +53,7 @@ from vae_core.evaluation._samples import (
 __all__ = [
     "Bound",
     "Estimate",
+    "FittedGaussian",
     "LogLikelihood",
     "Moments",
     "PosteriorGrid",
@@ -52,7 +61,10 @@ __all__ = [
     "RateDistortion",
     "Refinement",
     "classify",
+    "divergence_on_line",
+    "forward_fit",
     "frechet_distance",
+    "gaussian_divergence",
     "image_features",
     "importance_sampling",
     "latent_samples",
@@ -68,6 +80,8 @@ __all__ = [
     "rate_distortion",
     "reconstruction_error",
     "refine_posterior",
+    "reverse_divergence",
+    "reverse_fit",
     "sliced_wasserstein",
     "true_posterior_grid",
 ]

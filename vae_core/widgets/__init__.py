@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from vae_core.widgets.bound_explorer import BoundExplorer
 from vae_core.widgets.draw_and_encode import DrawAndEncode
+from vae_core.widgets.kl_explorer import KLExplorer
 from vae_core.widgets.latent_explorer import LatentExplorer
 
 __all__ = [
     "BoundExplorer",
     "DrawAndEncode",
+    "KLExplorer",
     "LatentExplorer",
 ]
