@@ -6,6 +6,12 @@ in chunks, on the model's device and in its dtype.
 """
 
 from vae_core.evaluation._estimate import Estimate, mean_estimate
+from vae_core.evaluation._gradients import (
+    GradientLaw,
+    GradientNoise,
+    ScalarVAE,
+    gradient_noise,
+)
 from vae_core.evaluation._importance import (
     Bound,
     LogLikelihood,
@@ -45,14 +51,18 @@ from vae_core.evaluation._samples import (
 __all__ = [
     "Bound",
     "Estimate",
+    "GradientLaw",
+    "GradientNoise",
     "LogLikelihood",
     "Moments",
     "PosteriorGrid",
     "PrecisionRecall",
     "RateDistortion",
     "Refinement",
+    "ScalarVAE",
     "classify",
     "frechet_distance",
+    "gradient_noise",
     "image_features",
     "importance_sampling",
     "latent_samples",

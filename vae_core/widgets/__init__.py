@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vae_core.widgets.draw_and_encode import DrawAndEncode
+from vae_core.widgets.gradient_noise import GradientNoise
 from vae_core.widgets.latent_explorer import LatentExplorer
 
-__all__ = ["DrawAndEncode", "LatentExplorer"]
+__all__ = ["DrawAndEncode", "GradientNoise", "LatentExplorer"]
