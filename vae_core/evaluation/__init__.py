@@ -8,9 +8,9 @@ in chunks, on the model's device and in its dtype.
 from vae_core.evaluation._estimate import Estimate, mean_estimate
 from vae_core.evaluation._gradients import (
     GradientLaw,
-    GradientNoise,
+    GradientVariance,
     ScalarVAE,
-    gradient_noise,
+    gradient_variance,
 )
 from vae_core.evaluation._importance import (
     Bound,
@@ -52,7 +52,7 @@ __all__ = [
     "Bound",
     "Estimate",
     "GradientLaw",
-    "GradientNoise",
+    "GradientVariance",
     "LogLikelihood",
     "Moments",
     "PosteriorGrid",
@@ -62,7 +62,7 @@ __all__ = [
     "ScalarVAE",
     "classify",
     "frechet_distance",
-    "gradient_noise",
+    "gradient_variance",
     "image_features",
     "importance_sampling",
     "latent_samples",

@@ -17,7 +17,7 @@ from vae_core.objectives import elbo
 PARAMETERS = ("decoder", "encoder")
 
 
-class GradientNoise(NamedTuple):
+class GradientVariance(NamedTuple):
     """The noise of a one-image, one-draw gradient of the ELBO, split by its source.
 
     Both are traces of covariance matrices, sums of variances over all parameters at hand, in
@@ -90,9 +90,9 @@ def _mean_norm(traces: list[_Trace]) -> float:
     return total / count**2
 
 
-def gradient_noise(
+def gradient_variance(
     model: VAE, images: Tensor, *, blocks: int = 10, generator: torch.Generator | None = None
-) -> dict[str, GradientNoise]:
+) -> dict[str, GradientVariance]:
     """The two sources of noise in the ELBO's gradient, for "decoder" and for "encoder".
 
     ``images`` [n, *shape]: uint8, or floating in the likelihood's range; taken as independent.
@@ -104,7 +104,7 @@ def gradient_noise(
     fewer than 2 images a block.
     """
     if not isinstance(model, VAE):
-        raise ValueError(f"gradient_noise takes a VAE; got {type(model).__name__}")
+        raise ValueError(f"gradient_variance takes a VAE; got {type(model).__name__}")
     blocks = _check.whole("blocks", blocks, least=2)
     size = len(images) // blocks
     if size < 2:
@@ -116,7 +116,7 @@ def gradient_noise(
     }
     known = {id(p) for own in layers.values() for layer in own for p in layer.parameters()}
     if any(id(p) not in known for p in model.parameters()):
-        raise ValueError("gradient_noise takes a model whose parameters are all in linear layers")
+        raise ValueError("gradient_variance takes a model whose parameters are all in linear layers")
     flat = [layer for own in layers.values() for layer in own]
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in parts}
     for block in images[: size * blocks].split(size):
@@ -135,7 +135,7 @@ def gradient_noise(
             apart = cross - _mean_norm([a, b]) + draws / (2 * size)
             found[name].append((apart * size / (size - 1), draws))
     return {
-        name: GradientNoise(*(mean_estimate(column) for column in torch.tensor(rows).T))
+        name: GradientVariance(*(mean_estimate(column) for column in torch.tensor(rows).T))
         for name, rows in found.items()
     }
 
@@ -143,7 +143,7 @@ def gradient_noise(
 class GradientLaw(NamedTuple):
     """What is known of a gradient's estimate: ``truth``, its ``mean`` and its two variances.
 
-    ``between_images`` and ``between_draws`` are as in :class:`GradientNoise`, of one parameter.
+    ``between_images`` and ``between_draws`` are as in :class:`GradientVariance`, of one parameter.
     """
 
     truth: float
@@ -170,9 +170,9 @@ class ScalarVAE(NamedTuple):
     is a model on the way to its optimum, where images, draws and bias can all be told apart.
     """
 
-    decoder: float = 0.5
+    decoder: float = 0.7
     sigma: float = 0.5
-    encoder: float = 0.6
+    encoder: float = 0.3
     spread: float = 0.5
     data: float = 1.0
 

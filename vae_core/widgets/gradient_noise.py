@@ -39,8 +39,8 @@ class GradientNoise(BrowserWidget):
         "batch", "draws", "parameter", "hold_z", "equal_cost", "seed",
     )  # fmt: skip
 
-    batch = traitlets.Int(4).tag(sync=True)
-    draws = traitlets.Int(1).tag(sync=True)
+    batch = traitlets.Int(8).tag(sync=True)
+    draws = traitlets.Int(4).tag(sync=True)
     parameter = traitlets.Unicode("decoder").tag(sync=True)
     hold_z = traitlets.Bool(False).tag(sync=True)
     equal_cost = traitlets.Bool(False).tag(sync=True)

@@ -90,7 +90,7 @@ class NoiseBench {
     const add = (key, name) => labelled(rows, name, {
       min: 0, max: this.steps, step: 1, value: Math.log2(this[key]), format: (v) => String(2 ** v),
     }, (v) => this.set({ [key]: 2 ** v }));
-    this.sliders = { batch: add("batch", "images in the batch"), draws: add("draws", "draws of z an image") };
+    this.sliders = { batch: add("batch", "images in the batch"), draws: add("draws", "draws of z per image") };
   }
 
   buildCharts(root) {
@@ -107,11 +107,11 @@ class NoiseBench {
     const powers = Array.from({ length: this.steps + 1 }, (_, k) => [2 ** k, String(2 ** k)]);
     this.law = make("Standard deviation of an estimate", {
       label: "Standard deviation against draws", x: [0.85, this.largest * 1.18], y: [0.01, 10], xLog: true, yLog: true,
-      xLabel: "draws of z an image", yLabel: "standard deviation", ticks: { x: powers },
+      xLabel: "draws of z per image", yLabel: "standard deviation", ticks: { x: powers },
       handlers: { draw: (ctx, chart) => this.drawLaw(ctx, chart) },
     });
     this.law.handle("here", {
-      label: "Draws of z an image", axis: "x", color: "accent",
+      label: "Draws of z per image", axis: "x", color: "accent",
       at: () => [this.draws, this.measured.deviation],
       say: () => `${this.draws} draws, standard deviation ${gradientNumber(this.measured.deviation)}`,
       move: ([draws], how) => this.drag(draws, how),
@@ -228,7 +228,7 @@ class NoiseBench {
       : `Of this estimate’s variance, ${fixed(share, 0)} % comes from the draws of z and ${fixed(100 - share, 0)} % from which images are in the batch. `
         + "More draws can lower only the first.";
     this.histogram.describe(`Histogram of ${this.values.length} estimates of the gradient by the ${GRADIENT_NAMES[this.parameter]}: mean ${gradientNumber(measured.mean)}, truth ${gradientNumber(exact.truth)}.`);
-    this.law.describe(`Standard deviation against draws of z an image, both axes logarithmic: ${gradientNumber(measured.deviation)} measured at ${draws} draws and ${batch} images.`);
+    this.law.describe(`Standard deviation against draws of z per image, both axes logarithmic: ${gradientNumber(measured.deviation)} measured at ${draws} draws and ${batch} images.`);
   }
 
   // Whole decades, so that the curves of neighbouring settings stand in the same frame.
