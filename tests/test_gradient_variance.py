@@ -69,8 +69,8 @@ def test_the_truth_is_the_exact_bounds_gradient(case: ScalarVAE, parameter: str)
 def test_the_law_is_what_estimates_do(case: ScalarVAE, parameter: str, hold: bool) -> None:
     law = case.law(parameter, hold_z=hold)
     for batch, draws in ((1, 1), (1, 5), (4, 2)):
-        x = case.data * torch.randn(20_000, batch, dtype=torch.float64)
-        noise = torch.randn(20_000, draws, batch, dtype=torch.float64)
+        x = case.data * torch.randn(3000, batch, dtype=torch.float64)
+        noise = torch.randn(3000, draws, batch, dtype=torch.float64)
         values = torch.stack(
             [case.estimate(*row, parameter, hold_z=hold) for row in zip(x, noise, strict=True)]
         )

@@ -135,7 +135,7 @@ def gradient_variance(
             apart = cross - _mean_norm([a, b]) + draws / (2 * size)
             found[name].append((apart * size / (size - 1), draws))
     return {
-        name: GradientVariance(*(mean_estimate(column) for column in torch.tensor(rows).T))
+        name: GradientVariance(*(mean_estimate(column) for column in torch.tensor(rows, dtype=torch.float64).T))
         for name, rows in found.items()
     }
 
