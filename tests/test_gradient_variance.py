@@ -126,8 +126,9 @@ def test_sources_match_gradients_taken_one_by_one() -> None:
                                 [
                                     p.flatten()
                                     for p in torch.autograd.grad(
-                                        elbo(model, block[i : i + 1], noise=own[None, i : i + 1])
-                                        .total.sum(),
+                                        elbo(
+                                            model, block[i : i + 1], noise=own[None, i : i + 1]
+                                        ).total.sum(),
                                         list(part.parameters()),
                                     )
                                 ]

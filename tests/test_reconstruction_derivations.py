@@ -40,7 +40,13 @@ def test_a_spoilt_line_is_the_line_named(name: str) -> None:
 def test_the_gradients_are_those_of_the_scalar_model() -> None:
     case = ScalarVAE(-0.8, 0.7, 0.4, 0.3, 1.0)
     decoder, encoder = (symbolic.derivation(name).right for name in NAMES[2:])
-    numbers = {"w": case.decoder, "a": case.encoder, "X": 1.0, "sigma": case.sigma, "t": case.spread}
+    numbers = {
+        "w": case.decoder,
+        "a": case.encoder,
+        "X": 1.0,
+        "sigma": case.sigma,
+        "t": case.spread,
+    }
 
     def value(e: sp.Expr) -> float:
         return float(e.doit().subs({s: numbers[s.name] for s in e.free_symbols}))

@@ -116,7 +116,9 @@ def gradient_variance(
     }
     known = {id(p) for own in layers.values() for layer in own for p in layer.parameters()}
     if any(id(p) not in known for p in model.parameters()):
-        raise ValueError("gradient_variance takes a model whose parameters are all in linear layers")
+        raise ValueError(
+            "gradient_variance takes a model whose parameters are all in linear layers"
+        )
     flat = [layer for own in layers.values() for layer in own]
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in parts}
     for block in images[: size * blocks].split(size):
@@ -135,7 +137,9 @@ def gradient_variance(
             apart = cross - _mean_norm([a, b]) + draws / (2 * size)
             found[name].append((apart * size / (size - 1), draws))
     return {
-        name: GradientVariance(*(mean_estimate(column) for column in torch.tensor(rows, dtype=torch.float64).T))
+        name: GradientVariance(
+            *(mean_estimate(column) for column in torch.tensor(rows, dtype=torch.float64).T)
+        )
         for name, rows in found.items()
     }
 
@@ -206,9 +210,7 @@ class ScalarVAE(NamedTuple):
         draws = w**4 * t2 * c2 / (s2 * s2)
         return GradientLaw(slope * c2, slope * c2, 2 * (slope * c2) ** 2, draws)
 
-    def estimate(
-        self, x: Tensor, noise: Tensor, parameter: str, *, hold_z: bool = False
-    ) -> Tensor:
+    def estimate(self, x: Tensor, noise: Tensor, parameter: str, *, hold_z: bool = False) -> Tensor:
         """The estimate that a batch ``x`` [batch] with ``noise`` [draws, batch] gives: []."""
         _check_parameter(parameter)
         w, s, a, t, _ = self
