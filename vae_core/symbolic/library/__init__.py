@@ -15,7 +15,14 @@ from vae_core.symbolic._derivation import Derivation
 __all__ = ["DERIVATIONS", "TOPICS", "derivation", "derived"]
 
 DERIVATIONS: dict[str, Callable[[], Derivation]] = {}
-TOPICS = ("elbo", "gaussian", "reconstruction", "reconstruction_term", "gradients", "regularisation")
+TOPICS = (
+    "elbo",
+    "gaussian",
+    "reconstruction",
+    "reconstruction_term",
+    "gradients",
+    "regularisation",
+)
 
 
 def derived(name: str) -> Callable[[Callable[[], Derivation]], Callable[[], Derivation]]:

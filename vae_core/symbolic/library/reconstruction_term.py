@@ -53,7 +53,9 @@ def cross_entropy_integral() -> Derivation:
                 times(1 - p, sp.Integral(sp.exp(ell * x), (x, 0, 1))),
                 "$\\ell = \\log\\frac{p}{1-p}$, so that $p^x (1-p)^{-x} = e^{\\ell x}$",
             ),
-            Step(times(1 - p, over(written(sp.exp(ell), -1), ell)), "the integral of an exponential"),
+            Step(
+                times(1 - p, over(written(sp.exp(ell), -1), ell)), "the integral of an exponential"
+            ),
             Step(over(written(2 * p, -1), ell), "$(1-p)\\,e^{\\ell} = p$"),
         ],
         interpretations=(Interpretation("integration", "integrated (SymPy)", _over_greys),),
@@ -77,7 +79,10 @@ def gradient_inside_decoder() -> Derivation:
                 "the derivative of a Gaussian’s logarithm",
             ),
             Step(
-                times(over(1, sigma**2), written(a * X**2, minus(times(w, written(a**2 * X**2, t**2))))),
+                times(
+                    over(1, sigma**2),
+                    written(a * X**2, minus(times(w, written(a**2 * X**2, t**2)))),
+                ),
                 "$E[z] = aX$, $E[z^2] = a^2X^2 + t^2$",
             ),
         ],
