@@ -142,9 +142,9 @@ def test_sources_match_gradients_taken_one_by_one() -> None:
             draws = g.var(0).sum(1).mean()
             means = g.mean(0)
             rows.append((means.var(0).sum() - draws / 2, draws))
-        images, draws = (torch.stack(column).mean().item() for column in zip(*rows, strict=True))
+        images, between = (torch.stack(column).mean().item() for column in zip(*rows, strict=True))
         assert found[name].between_images.value == pytest.approx(images, rel=1e-9)
-        assert found[name].between_draws.value == pytest.approx(draws, rel=1e-9)
+        assert found[name].between_draws.value == pytest.approx(between, rel=1e-9)
 
 
 def test_the_variance_of_a_batch_follows_from_its_sources() -> None:
