@@ -80,3 +80,16 @@ def test_figures_leave_pyplot_alone(python: Callable[..., object]) -> None:
         "print('matplotlib.pyplot' in sys.modules)\n"
     )
     assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_panels_draw_curves_and_their_points_in_one_colour() -> None:
+    plot = figures.Panel(
+        "t", "x", "y", {"a": ([1, 10], [1, 100])}, {"a": ([1], [2], [0.1]), "b": ([2], [3], [0])},
+        log=True,
+    )  # fmt: skip
+    (axes,) = figures.panels(plot).figure.axes
+    curve, own, other = axes.lines[0], axes.containers[0].lines[0], axes.containers[1].lines[0]
+    assert curve.get_xydata().tolist() == [[1, 1], [10, 100]]
+    assert own.get_color() == curve.get_color() != other.get_color()
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]

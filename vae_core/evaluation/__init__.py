@@ -14,6 +14,12 @@ from vae_core.evaluation._divergence import (
     reverse_fit,
 )
 from vae_core.evaluation._estimate import Estimate, mean_estimate
+from vae_core.evaluation._gradients import (
+    GradientLaw,
+    GradientVariance,
+    ScalarVAE,
+    gradient_variance,
+)
 from vae_core.evaluation._importance import (
     Bound,
     LogLikelihood,
@@ -54,17 +60,21 @@ __all__ = [
     "Bound",
     "Estimate",
     "FittedGaussian",
+    "GradientLaw",
+    "GradientVariance",
     "LogLikelihood",
     "Moments",
     "PosteriorGrid",
     "PrecisionRecall",
     "RateDistortion",
     "Refinement",
+    "ScalarVAE",
     "classify",
     "divergence_on_line",
     "forward_fit",
     "frechet_distance",
     "gaussian_divergence",
+    "gradient_variance",
     "image_features",
     "importance_sampling",
     "latent_samples",

@@ -2,6 +2,7 @@
 
 from vae_core.figures._digits import decoded_grids, digit_rows, grid_of_latents, latent_maps, tile
 from vae_core.figures._divergence import gaussians_at_a_target, variances_in_training
+from vae_core.figures._panels import Panel, panels
 from vae_core.figures._picture import WIDTH, Picture
 from vae_core.figures._testing import (
     bound_ladders,
@@ -12,6 +13,7 @@ from vae_core.figures._testing import (
 
 __all__ = [
     "WIDTH",
+    "Panel",
     "Picture",
     "bound_ladders",
     "bounds_by_draws",
@@ -21,6 +23,7 @@ __all__ = [
     "grid_of_latents",
     "latent_maps",
     "latent_use",
+    "panels",
     "paths_through_a_vae",
     "tile",
     "variances_in_training",

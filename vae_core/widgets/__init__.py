@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from vae_core.widgets.bound_explorer import BoundExplorer
 from vae_core.widgets.draw_and_encode import DrawAndEncode
+from vae_core.widgets.gradient_noise import GradientNoise
 from vae_core.widgets.kl_explorer import KLExplorer
 from vae_core.widgets.latent_explorer import LatentExplorer
 
 __all__ = [
     "BoundExplorer",
     "DrawAndEncode",
+    "GradientNoise",
     "KLExplorer",
     "LatentExplorer",
 ]

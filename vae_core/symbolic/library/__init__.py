@@ -16,6 +16,14 @@ __all__ = ["DERIVATIONS", "TOPICS", "derivation", "derived"]
 
 DERIVATIONS: dict[str, Callable[[], Derivation]] = {}
 TOPICS = ("elbo", "gaussian", "kl_prior", "reconstruction", "gradients", "regularisation")
+TOPICS = (
+    "elbo",
+    "gaussian",
+    "reconstruction",
+    "reconstruction_term",
+    "gradients",
+    "regularisation",
+)
 
 
 def derived(name: str) -> Callable[[Callable[[], Derivation]], Callable[[], Derivation]]:

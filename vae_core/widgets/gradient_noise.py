@@ -1,0 +1,99 @@
+"""GradientNoise: how batch size and draws of z decide the noise of a stochastic gradient."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import traitlets
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from vae_core._plot import ACCENT, INK
+from vae_core.evaluation import GradientLaw, ScalarVAE
+from vae_core.widgets._base import BrowserWidget
+
+LARGEST = 64  # images in a batch, and draws of each
+ESTIMATES = 1000  # behind a histogram
+
+
+class GradientNoise(BrowserWidget):
+    """Many stochastic gradients of one small VAE, beside the exact gradient and the exact law.
+
+    Args:
+        case: the model, one pixel and one latent; the default stands on the way to its optimum.
+
+    Live traits, each two-way: ``batch`` (images in a batch) and ``draws`` (of z, for each image),
+    powers of two up to 64; ``parameter``, "decoder" or "encoder"; ``hold_z``, whether z counts as
+    a constant (the gradient moved inside the expectation); ``equal_cost``, whether a change of
+    one of the two numbers changes the other so that their product stays; ``seed`` of the
+    estimates' draws.
+
+    Raises:
+        ValueError: for a case or a trait that makes no sense, saying what was given.
+    """
+
+    NAME: ClassVar[str] = "gradient_noise"
+    STATE: ClassVar[tuple[str, ...]] = (
+        "batch", "draws", "parameter", "hold_z", "equal_cost", "seed",
+    )  # fmt: skip
+
+    batch = traitlets.Int(8).tag(sync=True)
+    draws = traitlets.Int(4).tag(sync=True)
+    parameter = traitlets.Unicode("decoder").tag(sync=True)
+    hold_z = traitlets.Bool(False).tag(sync=True)
+    equal_cost = traitlets.Bool(False).tag(sync=True)
+    seed = traitlets.Int(1, min=0, max=2**31 - 1).tag(sync=True)
+
+    def __init__(self, case: ScalarVAE | None = None) -> None:
+        case = ScalarVAE() if case is None else case
+        if not isinstance(case, ScalarVAE):
+            raise ValueError(f"case must be a ScalarVAE, got {type(case).__name__}")
+        case.check()
+        self.case = case
+        super().__init__(
+            payload={"case": case._asdict(), "largest": LARGEST, "estimates": ESTIMATES}, blobs=[]
+        )
+
+    @traitlets.validate("batch", "draws")
+    def _check_count(self, proposal: Any) -> int:
+        value, name = proposal["value"], proposal["trait"].name
+        if not 1 <= value <= LARGEST or value & (value - 1):
+            raise ValueError(f"{name} must be a power of two from 1 to {LARGEST}, got {value}")
+        return int(value)
+
+    @traitlets.validate("parameter")
+    def _check_parameter(self, proposal: Any) -> str:
+        self.case.law(proposal["value"])
+        return str(proposal["value"])
+
+    def law(self) -> GradientLaw:
+        """The exact law of the gradient that is shown."""
+        return self.case.law(self.parameter, hold_z=self.hold_z)
+
+    def estimates(self, count: int = ESTIMATES) -> Tensor:
+        """``count`` estimates of the gradient, [count], from Python's own draws by ``seed``."""
+        generator = torch.Generator().manual_seed(self.seed)
+        x = self.case.data * torch.randn(count, self.batch, generator=generator)
+        noise = torch.randn(count, self.draws, self.batch, generator=generator)
+        rows = zip(x, noise, strict=True)
+        return torch.stack(
+            [self.case.estimate(*row, self.parameter, hold_z=self.hold_z) for row in rows]
+        )
+
+    def figure(self) -> Figure:
+        """The histogram with the truth, and the standard deviation against the draws."""
+        law = self.law()
+        figure = Figure(figsize=(8.4, 3.4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        left.hist(self.estimates().numpy(), bins=40, density=True, color=ACCENT, alpha=0.5)
+        left.axvline(law.truth, color=INK, lw=1.5)
+        left.set(xlabel="estimate of the gradient", ylabel="density")
+        left.set_title(f"{self.batch} images, {self.draws} draws of each", fontsize=10)
+        draws = 2 ** np.arange(LARGEST.bit_length())
+        deviation = [law.standard_deviation(self.batch, int(n)) for n in draws]
+        right.loglog(draws, deviation, color=ACCENT)
+        right.axhline(np.sqrt(law.between_images / self.batch), color=INK, ls="--", lw=1)
+        right.set(xlabel="draws of z for each image", ylabel="standard deviation")
+        return figure
