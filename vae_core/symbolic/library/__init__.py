@@ -15,10 +15,10 @@ from vae_core.symbolic._derivation import Derivation
 __all__ = ["DERIVATIONS", "TOPICS", "derivation", "derived"]
 
 DERIVATIONS: dict[str, Callable[[], Derivation]] = {}
-TOPICS = ("elbo", "gaussian", "kl_prior", "reconstruction", "gradients", "regularisation")
 TOPICS = (
     "elbo",
     "gaussian",
+    "kl_prior",
     "reconstruction",
     "reconstruction_term",
     "gradients",
