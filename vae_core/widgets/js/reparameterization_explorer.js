@@ -3,6 +3,8 @@
 const REPAR_TRAITS = ["function", "parameter", "mu", "sigma", "epsilon", "seed", "draws"];
 const REPAR_REACH = 5; // of the axes of epsilon and z
 const REPAR_LINKS = 12; // draws whose way from epsilon to z is shown
+const REPAR_HILL = 0.52; // height of z's density as drawn
+const REPAR_SHOULDER = REPAR_HILL * Math.exp(-0.5); // where it stands at mu + sigma
 const REPAR_BINS = 60;
 // The trapezoidal rule on noise from -10 to 10: exact to rounding for the smooth functions here.
 const REPAR_GRID = Float64Array.from({ length: 4001 }, (_, k) => -10 + k * 0.005);
@@ -81,7 +83,7 @@ class ReparExplorer {
     });
     this.axes.handle("sigma", {
       label: "Standard deviation sigma", axis: "x", mark: "σ", step: [0.05, 0],
-      at: () => [this.mu + this.sigma, 0], say: () => `sigma ${fixed(this.sigma, 2)}`,
+      at: () => [this.mu + this.sigma, REPAR_SHOULDER], say: () => `sigma ${fixed(this.sigma, 2)}`,
       move: ([z], how) => this.set({ sigma: Math.min(this.limits[1], Math.max(this.limits[0], z - this.mu)) }, how === "set" && this.words()),
     });
     this.axes.handle("mu", {
@@ -205,11 +207,12 @@ class ReparExplorer {
     axes.area(ctx, xs, hill, theme.fg, { base: 1, alpha: 0.1 });
     axes.line(ctx, xs, hill, theme.muted, { width: 1 });
     // Scaled to one height: the area of a density this narrow would leave the picture.
-    const own = xs.map((z) => 0.52 * Math.exp(-0.5 * ((z - this.mu) / this.sigma) ** 2));
+    const own = xs.map((z) => REPAR_HILL * Math.exp(-0.5 * ((z - this.mu) / this.sigma) ** 2));
     axes.area(ctx, xs, own, theme.accent, { alpha: 0.14 });
     axes.line(ctx, xs, own, theme.accent, { width: 1 });
     for (const y of [0, 1]) axes.line(ctx, axes.x, [y, y], theme.muted, { width: 1.5 });
     axes.line(ctx, [this.mu, this.mu + this.sigma], [0, 0], theme.accent, { width: 4 });
+    axes.line(ctx, [this.mu + this.sigma, this.mu + this.sigma], [0, REPAR_SHOULDER], theme.accent, { width: 1 });
     const recent = this.noise.subarray(Math.max(0, this.draws - REPAR_LINKS));
     recent.forEach((e, k) => axes.line(ctx, [e, at(e)], [1, 0], theme.fg, { width: 1, alpha: 0.12 + 0.3 * k / REPAR_LINKS }));
     axes.dots(ctx, [...recent].map(at), recent.map(() => 0), theme.fg, { radius: 2.5, alpha: 0.5 });
@@ -257,7 +260,7 @@ class ReparExplorer {
       this.shares[key] = share;
       this.histograms[key].setRange([this.edges[0], this.edges[REPAR_BINS]], [0, 1.08 * Math.max(0.1, ...share)]);
     }
-    this.running.setRange([1, Math.max(10, this.draws)], [exact - half / 3, exact + half / 3]);
+    this.running.setRange([1, Math.max(10, this.draws)], [exact - half / 6, exact + half / 6]);
     this.curve.setRange(null, this.known[this.function].y);
     this.axes.redraw();
     this.fTitle.textContent = `f(z) = ${this.functions.find(([name]) => name === this.function)[1]}: its height (orange), its slope (blue)`;
