@@ -6,6 +6,7 @@ in chunks, on the model's device and in its dtype.
 """
 
 from vae_core.evaluation._estimate import Estimate, mean_estimate
+from vae_core.evaluation._gradients import posterior_gradients
 from vae_core.evaluation._importance import (
     Bound,
     LogLikelihood,
@@ -64,6 +65,7 @@ __all__ = [
     "moments",
     "monte_carlo",
     "nearest_distance",
+    "posterior_gradients",
     "precision_recall",
     "rate_distortion",
     "reconstruction_error",
