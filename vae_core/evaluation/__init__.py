@@ -6,7 +6,7 @@ in chunks, on the model's device and in its dtype.
 """
 
 from vae_core.evaluation._estimate import Estimate, mean_estimate
-from vae_core.evaluation._gradients import posterior_gradients
+from vae_core.evaluation._estimators import posterior_gradients
 from vae_core.evaluation._importance import (
     Bound,
     LogLikelihood,
