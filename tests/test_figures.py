@@ -8,9 +8,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.patches import FancyArrowPatch
 from PIL import Image
 
 from vae_core import _plot, figures, models
+from vae_core.figures import _training_graphs
 
 
 def test_tile_sets_images_row_by_row() -> None:
@@ -92,4 +96,40 @@ def test_panels_draw_curves_and_their_points_in_one_colour() -> None:
     assert curve.get_xydata().tolist() == [[1, 1], [10, 100]]
     assert own.get_color() == curve.get_color() != other.get_color()
     assert axes.get_xscale() == axes.get_yscale() == "log"
+
+
+def test_training_graphs_stop_and_pass_the_gradient() -> None:
+    left, right = figures.training_graphs().figure.axes
+    words = [[text.get_text() for text in axes.texts] for axes in (left, right)]
+    assert "✕" in words[0]
+    assert "✕" not in words[1]
+    for axes in (left, right):
+        fills = [to_hex(patch.get_facecolor()) for patch in axes.patches]
+        assert fills.count(_training_graphs._SAMPLED) == 1
+        assert fills.count(_training_graphs._LOSS) == 2
+
+    def back(axes: Axes) -> int:
+        return sum(to_hex(patch.get_edgecolor()) == _training_graphs._PASS for patch in axes.patches)
+
+    assert back(right) == back(left) + 1  # the step that the draw blocks
+
+
+def test_noise_diagram_is_to_scale() -> None:
+    mu, sigma = -0.5, 0.4
+    (axes,) = figures.noise_diagram(mu, sigma).figure.axes
+    assert axes.get_aspect() == 1
+    arrows = [p._posA_posB for p in axes.patches if isinstance(p, FancyArrowPatch)]
+    assert len(arrows) == 9
+    for (noise, above), (z, below) in arrows:
+        assert (above, below) == (2, 0)
+        assert z == pytest.approx(mu + sigma * noise)
+
+
+def test_growth_draws_curves_and_their_points() -> None:
+    picture = figures.growth(
+        [1, 10], {"a": [1, 100], "b": [1, 1]}, {"a": [2, 90]}, xlabel="d", ylabel="v"
+    )
+    (axes,) = picture.figure.axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert [list(line.get_ydata()) for line in axes.lines] == [[1, 100], [2, 90], [1, 1]]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]

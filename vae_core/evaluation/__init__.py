@@ -14,6 +14,7 @@ from vae_core.evaluation._divergence import (
     reverse_fit,
 )
 from vae_core.evaluation._estimate import Estimate, mean_estimate
+from vae_core.evaluation._estimators import posterior_gradients
 from vae_core.evaluation._gradients import (
     GradientLaw,
     GradientVariance,
@@ -86,6 +87,7 @@ __all__ = [
     "moments",
     "monte_carlo",
     "nearest_distance",
+    "posterior_gradients",
     "precision_recall",
     "rate_distortion",
     "reconstruction_error",

@@ -10,6 +10,7 @@ from vae_core.figures._testing import (
     latent_use,
     paths_through_a_vae,
 )
+from vae_core.figures._training_graphs import growth, noise_diagram, training_graphs
 
 __all__ = [
     "WIDTH",
@@ -21,10 +22,13 @@ __all__ = [
     "digit_rows",
     "gaussians_at_a_target",
     "grid_of_latents",
+    "growth",
     "latent_maps",
     "latent_use",
+    "noise_diagram",
     "panels",
     "paths_through_a_vae",
     "tile",
+    "training_graphs",
     "variances_in_training",
 ]

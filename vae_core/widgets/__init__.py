@@ -7,6 +7,7 @@ from vae_core.widgets.draw_and_encode import DrawAndEncode
 from vae_core.widgets.gradient_noise import GradientNoise
 from vae_core.widgets.kl_explorer import KLExplorer
 from vae_core.widgets.latent_explorer import LatentExplorer
+from vae_core.widgets.reparameterization_explorer import ReparameterizationExplorer
 
 __all__ = [
     "BoundExplorer",
@@ -14,4 +15,5 @@ __all__ = [
     "GradientNoise",
     "KLExplorer",
     "LatentExplorer",
+    "ReparameterizationExplorer",
 ]

@@ -1,0 +1,49 @@
+"""How much the gradient of the reconstruction term varies from draw to draw."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from vae_core import _check
+from vae_core.distributions import DiagonalGaussian
+from vae_core.models import VAE
+from vae_core.objectives import RunningBaseline, elbo
+
+CHUNK = 1000  # images decoded at a time
+
+
+def posterior_gradients(
+    model: VAE,
+    x: Tensor,
+    draws: int,
+    *,
+    samples: int = 1,
+    gradient: str = "path-wise",
+    baseline: RunningBaseline | str | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Independent estimates of d E_Q[log P(X|z)] / d (mean, log sigma), in nats per unit.
+
+    ``x``: [batch, *shape]. Returns [draws, batch, 2 * latent], the mean's components first; each
+    estimate averages ``samples`` draws of z. ``gradient`` and ``baseline`` are those of
+    :func:`vae_core.objectives.elbo`, which makes the estimates. Raises ``ValueError`` as it does,
+    and for ``draws`` below 1.
+    """
+    draws = _check.whole("draws", draws)
+    with torch.no_grad():
+        posterior = model.encode(x)
+    stub, found = copy.copy(model), []
+    for part in torch.arange(draws).split(max(1, CHUNK // (len(x) * max(1, samples)))):
+        copies = [p.repeat(len(part), 1).requires_grad_() for p in posterior]
+        given = DiagonalGaussian(*copies)
+        vars(stub)["encode"] = lambda images, given=given: given  # in place of the network
+        images = x.repeat(len(part), *(1 for _ in x.shape[1:]))
+        bound = elbo(
+            stub, images, samples, gradient=gradient, baseline=baseline, generator=generator
+        )
+        parts = torch.autograd.grad(bound.reconstruction.sum(), copies)
+        found.append(torch.cat(parts, dim=1).unflatten(0, (len(part), len(x))))
+    return torch.cat(found)
