@@ -32,6 +32,7 @@ from vae_core.evaluation._posterior import (
     refine_posterior,
     true_posterior_grid,
 )
+from vae_core.evaluation._prior import PriorSampling, prior_sampling
 from vae_core.evaluation._samples import (
     PrecisionRecall,
     classify,
@@ -49,6 +50,7 @@ __all__ = [
     "Moments",
     "PosteriorGrid",
     "PrecisionRecall",
+    "PriorSampling",
     "RateDistortion",
     "Refinement",
     "classify",
@@ -65,6 +67,7 @@ __all__ = [
     "monte_carlo",
     "nearest_distance",
     "precision_recall",
+    "prior_sampling",
     "rate_distortion",
     "reconstruction_error",
     "refine_posterior",

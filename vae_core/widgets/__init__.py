@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from vae_core.widgets.draw_and_encode import DrawAndEncode
 from vae_core.widgets.latent_explorer import LatentExplorer
+from vae_core.widgets.sampling_explorer import SamplingExplorer
 
-__all__ = ["DrawAndEncode", "LatentExplorer"]
+__all__ = ["DrawAndEncode", "LatentExplorer", "SamplingExplorer"]
