@@ -68,9 +68,9 @@ def prior_sampling(
 
     Every draw is decoded once and compared with all images, so their estimates share the draws:
     each is as good as any, but their errors are not independent. That is what makes a million draws
-    affordable; :func:`log_likelihood` with ``proposal="prior"`` gives each image its own. ``images``
-    are uint8, or float as the likelihood takes them; about ``chunk`` latents are decoded at a time;
-    ``seed`` and ``chunk`` decide the draws.
+    affordable; :func:`log_likelihood` with ``proposal="prior"`` gives each image its own.
+    ``images`` are uint8, or float as the likelihood takes them; about ``chunk`` latents are decoded
+    at a time; ``seed`` and ``chunk`` decide the draws.
 
     Raises ``ValueError`` for wrong images, no counts, or a count below 1.
     """
@@ -91,7 +91,11 @@ def prior_sampling(
         while done < end:
             size = min(rows, end - done)
             z = torch.randn(
-                size, model.latent_dim, generator=generator, dtype=weight.dtype, device=weight.device
+                size,
+                model.latent_dim,
+                generator=generator,
+                dtype=weight.dtype,
+                device=weight.device,
             )
             part = wide(_pairs(model, x, z))
             total = torch.logaddexp(total.to(part), part.logsumexp(0))

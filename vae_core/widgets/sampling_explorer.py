@@ -47,15 +47,22 @@ def normals(seed: int, count: int) -> np.ndarray:
     return np.sqrt(-2 * np.log(1 - pairs[:, 0])) * np.cos(2 * math.pi * pairs[:, 1])
 
 
-def _squared(model: VAE, x: Tensor, z: Tensor, rows: int = 2000) -> Tensor:
-    """||X - f(z)||^2 in float64: x [pixels], or one for each z; z [n, 2]: [n]."""
-    pieces = [model.mean(part).flatten(1).double() for part in z.to(x).split(rows)]
-    return (torch.cat(pieces) - x.double()).square().sum(1)
+def _means(model: VAE, z: Tensor, rows: int = 2000) -> Tensor:
+    """f(z) in float64: z [n, 2] to [n, pixels]."""
+    dtype = next(model.parameters()).dtype
+    return torch.cat([model.mean(part.to(dtype)).flatten(1).double() for part in z.split(rows)])
+
+
+def _squared(x: Tensor, means: Tensor) -> Tensor:
+    """||X - f(z)||^2 of one image ``x`` [pixels] and each of ``means`` [n, pixels]: [n]."""
+    return (means - x.double()).square().sum(1)
 
 
 @torch.no_grad()
-def reference(model: VAE, x: Tensor, sigmas: Sequence[float], seed: int = 0) -> LogLikelihood:
-    """log P(X) at each pixel sigma, for one image ``x`` [pixels]: each tensor is [sigmas].
+def reference(
+    model: VAE, images: Tensor, sigmas: Sequence[float], seed: int = 0
+) -> list[LogLikelihood]:
+    """log P(X) at each pixel sigma, for each of ``images`` [n, pixels]; tensors are [sigmas].
 
     Importance sampling from a mixture of one Gaussian for every sigma, each with the posterior's
     moments as a coarse lattice shows them, but wider (Veach & Guibas 1995, the balance heuristic):
@@ -64,21 +71,25 @@ def reference(model: VAE, x: Tensor, sigmas: Sequence[float], seed: int = 0) -> 
     axis = torch.linspace(-_REACH, _REACH, _COARSE, dtype=torch.float64)
     lattice = torch.cartesian_prod(axis, axis)
     prior = DiagonalGaussian.standard(lattice).log_prob(lattice)
-    precision = 0.5 / torch.tensor(sigmas, dtype=torch.float64) ** 2  # [sigmas]
-    share = (prior - _squared(model, x, lattice) * precision[:, None]).softmax(1)
-    mean = share @ lattice
-    spread = (share @ lattice.square() - mean.square()).clamp(min=0).sqrt()
+    decoded = _means(model, lattice)
     step = float(axis[1] - axis[0])
-    parts = DiagonalGaussian(mean, (1.25 * spread + 0.5 * step).log())  # [sigmas, 2]
-    noise = torch.randn(
-        _EACH, *mean.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
-    z = parts.rsample(noise).flatten(0, 1)  # [draws, 2]
-    log_q = parts.log_prob(z[:, None]).logsumexp(1) - math.log(len(mean))
-    log_p = DiagonalGaussian.standard(z).log_prob(z) - log_q
-    log_pixels = 0.5 * len(x) * (precision.log() - math.log(math.pi))  # -(D/2) log(2 pi sigma^2)
-    weights = log_p[:, None] - _squared(model, x, z)[:, None] * precision + log_pixels
-    return log_mean(iter([weights]), len(z), ())
+    precision = 0.5 / torch.tensor(sigmas, dtype=torch.float64) ** 2  # [sigmas]
+    constant = 0.5 * images.shape[1] * (precision / math.pi).log()  # -(D/2) log(2 pi sigma^2)
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for x in images:
+        share = (prior - _squared(x, decoded) * precision[:, None]).softmax(1)
+        mean = share @ lattice
+        spread = (share @ lattice.square() - mean.square()).clamp(min=0).sqrt()
+        parts = DiagonalGaussian(mean, (1.25 * spread + 0.5 * step).log())  # [sigmas, 2]
+        noise = torch.randn(_EACH, *mean.shape, generator=generator, dtype=torch.float64)
+        z = parts.rsample(noise).flatten(0, 1)  # [draws, 2]
+        log_q = parts.log_prob(z[:, None]).logsumexp(1) - math.log(len(mean))
+        log_ratio = DiagonalGaussian.standard(z).log_prob(z) - log_q
+        squared = _squared(x, _means(model, z))
+        weights = log_ratio[:, None] - squared[:, None] * precision + constant
+        found.append(log_mean(iter([weights]), len(z), ()))
+    return found
 
 
 class SamplingExplorer(BrowserWidget):
@@ -92,8 +103,9 @@ class SamplingExplorer(BrowserWidget):
     ``twin`` holds the decoder with the weights that the browser has, in float64.
 
     Live traits: ``digit`` (place among ``entries``), ``sigma`` (a pixel's standard deviation, from
-    0.1 to 1; moved to the nearest of ``SIGMAS``), ``n`` (draws, 1 to 10,000), ``proposal`` ("prior",
-    or "posterior" for the encoder's Q(z|X)), ``seed`` of the draws. Setting one moves the page.
+    0.1 to 1; moved to the nearest of ``SIGMAS``), ``n`` (draws, 1 to 10,000), ``proposal``
+    ("prior", or "posterior" for the encoder's Q(z|X)), ``seed`` of the draws. Setting one moves
+    the page.
 
     Raises:
         ValueError: for a model, data or entries that cannot be shown, saying what was given.
@@ -134,7 +146,7 @@ class SamplingExplorer(BrowserWidget):
             q = model.encode(to_float(data.images[entries].to(next(model.parameters()).device)))
         # The draws for the reference need no double precision in the decoder.
         quick = payload.dequantised(model, decoder=packed)
-        known = [reference(quick, x, SIGMAS) for x in self._x]
+        known = reference(quick, self._x, SIGMAS)
         super().__init__(
             payload={
                 "decoder": decoder_spec(model, packed),
@@ -162,9 +174,7 @@ class SamplingExplorer(BrowserWidget):
     def _check_sigma(self, proposal: Any) -> float:
         value = proposal["value"]
         if not SIGMAS[-1] * 0.95 <= value <= SIGMAS[0] * 1.05:  # NaN fails too
-            raise ValueError(
-                f"sigma must be from {SIGMAS[-1]:.2f} to {SIGMAS[0]:.2f}, got {value}"
-            )
+            raise ValueError(f"sigma must be from {SIGMAS[-1]:.2f} to {SIGMAS[0]:.2f}, got {value}")
         return min(SIGMAS, key=lambda level: abs(math.log(level / value)))
 
     @traitlets.validate("n")
@@ -202,7 +212,7 @@ class SamplingExplorer(BrowserWidget):
     def log_weights(self) -> Tensor:
         """log P(X|z) + log P(z) - log q(z) of each draw, in nats: [n]."""
         z, x = self.draws(), self._x[self.digit].double()
-        log_p = -0.5 * _squared(self.twin, x, z) / self.sigma**2
+        log_p = -0.5 * _squared(x, _means(self.twin, z)) / self.sigma**2
         log_p -= len(x) * (math.log(self.sigma) + 0.5 * LOG_2PI)
         if self.proposal == "prior":
             return log_p
@@ -230,12 +240,14 @@ class SamplingExplorer(BrowserWidget):
         for radius in (1, 2, 3):
             plane.add_patch(Circle((0, 0), radius, fill=False, color=ACCENT, lw=0.9))
         if self.proposal == "posterior":
-            mean, sigma = self._q().mean.tolist(), self._q().sigma.tolist()
+            (a, b), sigma = self._q().mean.tolist(), self._q().sigma.tolist()
             for k in (1, 2):
-                shape = Ellipse(mean, 2 * k * sigma[0], 2 * k * sigma[1], fill=False)
+                shape = Ellipse((a, b), 2 * k * sigma[0], 2 * k * sigma[1], fill=False)
                 shape.set(color=CLASSES[2], lw=1.2)
                 plane.add_patch(shape)
-        plane.set(xlim=(-3.8, 3.8), ylim=(-3.8, 3.8), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
+        plane.set(
+            xlim=(-3.8, 3.8), ylim=(-3.8, 3.8), aspect="equal", xlabel="$z_1$", ylabel="$z_2$"
+        )
         plane.set_title(f"{self.n} draws, sized by their weight", fontsize=10)
         count = np.arange(1, self.n + 1)
         chart.semilogx(count, weights.logcumsumexp(0).numpy() - np.log(count), color=INK)

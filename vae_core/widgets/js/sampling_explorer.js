@@ -87,6 +87,8 @@ class Sampler {
   }
 
   buildPlane(parent) {
+    const head = node("div", { className: "vw-head" }, parent);
+    node("div", { className: "vw-title", textContent: "Draws of z, by weight" }, head);
     this.plane = new Plane(parent, {
       label: "Latent plane with the draws of z. Left and right arrow: the next heavier or lighter draw.",
       home: { x: 0, y: 0, reach: 3.8 },
@@ -104,6 +106,7 @@ class Sampler {
         },
       },
     });
+    this.plane.zoomButtons(head);
     const read = node("div", { className: "vw-read" }, parent);
     this.target = digitFigure(read, "X", this.payload.shape);
     this.drawn = digitFigure(read, "f(z) of a draw", this.payload.shape);
@@ -113,10 +116,12 @@ class Sampler {
   }
 
   buildChart(parent) {
+    const head = node("div", { className: "vw-head" }, parent);
+    node("div", { className: "vw-title", textContent: "Estimate of log P(X), in nats" }, head);
     this.chart = new Chart(parent, {
       label: "Running estimate of log P(X) against the number of draws",
       x: [1, this.payload.most], y: [-1, 0], xLog: true, aspect: 0.62,
-      xLabel: "draws n", yLabel: "estimate of log P(X), nats", handlers: { draw: (ctx) => this.drawChart(ctx) },
+      xLabel: "draws n", handlers: { draw: (ctx) => this.drawChart(ctx) },
     });
     this.chart.handle("n", {
       label: "Number of draws", axis: "x", color: "fg",
@@ -357,8 +362,13 @@ class Sampler {
   drawChart(ctx) {
     if (!this.weights) return;
     const { chart, theme } = this, xs = this.running.map(([n]) => n), ys = this.running.map(([, v]) => v);
-    chart.rule(ctx, "y", this.known().value, theme.accent, { text: "log P(X)" });
+    const { value } = this.known();
+    chart.rule(ctx, "y", value, theme.accent);
     chart.line(ctx, xs, ys, theme.classes[1]);
+    // On the left: on the right it would lie under the handle.
+    ctx.textAlign = "left";
+    ctx.textBaseline = "bottom";
+    chart.text(ctx, "log P(X)", chart.inner.left + 5, chart.py(value) - 3, theme.accent);
   }
 }
 
