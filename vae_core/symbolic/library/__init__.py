@@ -15,7 +15,7 @@ from vae_core.symbolic._derivation import Derivation
 __all__ = ["DERIVATIONS", "TOPICS", "derivation", "derived"]
 
 DERIVATIONS: dict[str, Callable[[], Derivation]] = {}
-TOPICS = ("elbo", "gaussian", "reconstruction", "gradients", "regularisation")
+TOPICS = ("elbo", "gaussian", "reconstruction", "gradients", "regularisation", "sampling")
 
 
 def derived(name: str) -> Callable[[Callable[[], Derivation]], Callable[[], Derivation]]:
