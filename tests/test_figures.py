@@ -80,3 +80,23 @@ def test_figures_leave_pyplot_alone(python: Callable[..., object]) -> None:
         "print('matplotlib.pyplot' in sys.modules)\n"
     )
     assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_curves_keep_their_values_scales_and_names() -> None:
+    curve = figures.Curve
+    picture = figures.draw_curves(
+        {
+            "one": [curve([1, 10], [2.0, 3.0], 1, "a"), curve([1, 10], torch.ones(2), None)],
+            "two": [curve([1, 10], [1, 2], 0, dashed=True)],
+        },
+        "n",
+        ["y", "w"],
+        ["xy", ""],
+    )
+    first, second = picture.figure.axes
+    assert [line.get_ydata().tolist() for line in first.lines] == [[2, 3], [1, 1]]
+    assert (first.get_xscale(), first.get_yscale()) == ("log", "log")
+    assert (second.get_xscale(), second.get_ylabel()) == ("linear", "w")
+    assert [text.get_text() for text in first.get_legend().get_texts()] == ["a"]
+    assert second.get_legend() is None
+    assert second.lines[0].get_linestyle() == "--"
