@@ -109,7 +109,9 @@ def test_training_graphs_stop_and_pass_the_gradient() -> None:
         assert fills.count(_training_graphs._LOSS) == 2
 
     def back(axes: Axes) -> int:
-        return sum(to_hex(patch.get_edgecolor()) == _training_graphs._PASS for patch in axes.patches)
+        return sum(
+            to_hex(patch.get_edgecolor()) == _training_graphs._PASS for patch in axes.patches
+        )
 
     assert back(right) == back(left) + 1  # the step that the draw blocks
 
@@ -133,3 +135,23 @@ def test_growth_draws_curves_and_their_points() -> None:
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     assert [list(line.get_ydata()) for line in axes.lines] == [[1, 100], [2, 90], [1, 1]]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
+
+
+def test_curves_keep_their_values_scales_and_names() -> None:
+    curve = figures.Curve
+    picture = figures.draw_curves(
+        {
+            "one": [curve([1, 10], [2.0, 3.0], 1, "a"), curve([1, 10], torch.ones(2), None)],
+            "two": [curve([1, 10], [1, 2], 0, dashed=True)],
+        },
+        "n",
+        ["y", "w"],
+        ["xy", ""],
+    )
+    first, second = picture.figure.axes
+    assert [line.get_ydata().tolist() for line in first.lines] == [[2, 3], [1, 1]]
+    assert (first.get_xscale(), first.get_yscale()) == ("log", "log")
+    assert (second.get_xscale(), second.get_ylabel()) == ("linear", "w")
+    assert [text.get_text() for text in first.get_legend().get_texts()] == ["a"]
+    assert second.get_legend() is None
+    assert second.lines[0].get_linestyle() == "--"

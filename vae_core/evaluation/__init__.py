@@ -47,6 +47,7 @@ from vae_core.evaluation._posterior import (
     refine_posterior,
     true_posterior_grid,
 )
+from vae_core.evaluation._prior import PriorSampling, prior_sampling
 from vae_core.evaluation._samples import (
     PrecisionRecall,
     classify,
@@ -67,6 +68,7 @@ __all__ = [
     "Moments",
     "PosteriorGrid",
     "PrecisionRecall",
+    "PriorSampling",
     "RateDistortion",
     "Refinement",
     "ScalarVAE",
@@ -89,6 +91,7 @@ __all__ = [
     "nearest_distance",
     "posterior_gradients",
     "precision_recall",
+    "prior_sampling",
     "rate_distortion",
     "reconstruction_error",
     "refine_posterior",

@@ -4,6 +4,7 @@ from vae_core.figures._digits import decoded_grids, digit_rows, grid_of_latents,
 from vae_core.figures._divergence import gaussians_at_a_target, variances_in_training
 from vae_core.figures._panels import Panel, panels
 from vae_core.figures._picture import WIDTH, Picture
+from vae_core.figures._sampling import Curve, draw_curves
 from vae_core.figures._testing import (
     bound_ladders,
     bounds_by_draws,
@@ -14,12 +15,14 @@ from vae_core.figures._training_graphs import growth, noise_diagram, training_gr
 
 __all__ = [
     "WIDTH",
+    "Curve",
     "Panel",
     "Picture",
     "bound_ladders",
     "bounds_by_draws",
     "decoded_grids",
     "digit_rows",
+    "draw_curves",
     "gaussians_at_a_target",
     "grid_of_latents",
     "growth",

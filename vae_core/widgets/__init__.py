@@ -8,6 +8,7 @@ from vae_core.widgets.gradient_noise import GradientNoise
 from vae_core.widgets.kl_explorer import KLExplorer
 from vae_core.widgets.latent_explorer import LatentExplorer
 from vae_core.widgets.reparameterization_explorer import ReparameterizationExplorer
+from vae_core.widgets.sampling_explorer import SamplingExplorer
 
 __all__ = [
     "BoundExplorer",
@@ -16,4 +17,5 @@ __all__ = [
     "KLExplorer",
     "LatentExplorer",
     "ReparameterizationExplorer",
+    "SamplingExplorer",
 ]

@@ -16,6 +16,7 @@ __all__ = ["DERIVATIONS", "TOPICS", "derivation", "derived"]
 
 DERIVATIONS: dict[str, Callable[[], Derivation]] = {}
 TOPICS = (
+    "sampling",
     "elbo",
     "gaussian",
     "kl_prior",

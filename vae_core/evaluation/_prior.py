@@ -1,0 +1,108 @@
+"""The naive estimate of log P(X): many draws of z from the prior, shared by all images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vae_core import _check
+from vae_core.distributions import BernoulliLikelihood
+from vae_core.evaluation._images import decoded_at_once, image_chunks, wide
+from vae_core.models import VAE
+
+_GROUP = 16  # factors of at most 2 multiplied before a logarithm is taken: 65,536 at the most
+
+
+class PriorSampling(NamedTuple):
+    """log of the mean of P(X|z) over the first n draws of z from P(z), for each n of ``counts``.
+
+    Each tensor is [counts, images], in float64: ``value`` in nats; ``standard_error`` by the delta
+    method, in nats (NaN for n = 1, and far too small while ``effective_samples`` is near 1);
+    ``effective_samples``, (sum of weights)^2 / (sum of squared weights) (Kong 1992);
+    ``largest_share``, the part of the sum that its largest term makes up, from 1/n to 1.
+    """
+
+    counts: tuple[int, ...]
+    value: Tensor
+    standard_error: Tensor
+    effective_samples: Tensor
+    largest_share: Tensor
+
+
+def _bernoulli_pairs(x: Tensor, output: Tensor) -> Tensor:
+    """log P(x|output) of all pairs: x [images, pixels] of 0 and 1, output [draws, pixels] logits.
+
+    softplus(a) is max(a, 0) + log(1 + exp(-|a|)); the second parts, being logarithms of numbers in
+    (1, 2], are multiplied by sixteens before the logarithm, which is what would take the time.
+    """
+    pixels = output.shape[1]
+    factors = torch.exp(-output.abs()).add_(1)
+    if pixels % _GROUP:
+        filler = factors.new_ones(len(factors), _GROUP - pixels % _GROUP)
+        factors = torch.cat([factors, filler], 1)
+    first, *others = factors.tensor_split(_GROUP, 1)
+    product = first.clone()
+    for part in others:
+        product *= part
+    normaliser = product.log_().sum(1) + output.relu().sum(1)
+    return output @ x.T - normaliser[:, None]
+
+
+def _pairs(model: VAE, x: Tensor, z: Tensor) -> Tensor:
+    """log P(X|z) of every image x [images, *shape] at every z [draws, latent]: [draws, images]."""
+    output = model.decode(z)
+    if isinstance(model.likelihood, BernoulliLikelihood):
+        return _bernoulli_pairs(x.flatten(1), output.flatten(1))
+    return model.likelihood.log_prob(x, output.unsqueeze(1).expand(len(z), *x.shape))
+
+
+@torch.no_grad()
+def prior_sampling(
+    model: VAE, images: Tensor, counts: Iterable[int], *, chunk: int | None = None, seed: int = 0
+) -> PriorSampling:
+    """log P(X) of ``images`` [n, *shape] from P(X) = E[P(X|z)], z from P(z) = N(0, I), in nats.
+
+    Every draw is decoded once and compared with all images, so their estimates share the draws:
+    each is as good as any, but their errors are not independent. That is what makes a million draws
+    affordable; :func:`log_likelihood` with ``proposal="prior"`` gives each image its own.
+    ``images`` are uint8, or float as the likelihood takes them; about ``chunk`` latents are decoded
+    at a time; ``seed`` and ``chunk`` decide the draws.
+
+    Raises ``ValueError`` for wrong images, no counts, or a count below 1.
+    """
+    ends = sorted({_check.whole("each count", count) for count in counts})
+    if not ends:
+        raise ValueError("counts must name at least one number of draws; got none")
+    (x,) = image_chunks(model, images, len(images))
+    model.check_images(x)
+    model.likelihood.check(x)
+    rows = decoded_at_once(model, tuple(images.shape[1:]), chunk)
+    if not isinstance(model.likelihood, BernoulliLikelihood):
+        rows = max(1, rows // len(x))  # each pair has its own differences
+    weight = next(model.parameters())
+    generator = torch.Generator(weight.device).manual_seed(_check.whole("seed", seed, 0))
+    total = squares = most = torch.full((len(x),), -math.inf, dtype=torch.float64)
+    found, done = [], 0
+    for end in ends:
+        while done < end:
+            size = min(rows, end - done)
+            z = torch.randn(
+                size,
+                model.latent_dim,
+                generator=generator,
+                dtype=weight.dtype,
+                device=weight.device,
+            )
+            part = wide(_pairs(model, x, z))
+            total = torch.logaddexp(total.to(part), part.logsumexp(0))
+            squares = torch.logaddexp(squares.to(part), (2 * part).logsumexp(0))
+            most = torch.maximum(most.to(part), part.max(0).values)
+            done += size
+        effective = torch.exp(2 * total - squares).clamp(1, end)
+        error = ((end / effective - 1) / (end - 1)).sqrt() if end > 1 else effective * math.nan
+        found.append((total - math.log(end), error, effective, (most - total).exp()))
+    return PriorSampling(tuple(ends), *(torch.stack(column) for column in zip(*found, strict=True)))
