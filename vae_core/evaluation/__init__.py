@@ -26,6 +26,7 @@ from vae_core.evaluation._likelihood import (
     log_weights,
     rate_distortion,
 )
+from vae_core.evaluation._one_latent import GaussianQ, OneLatent, Terms
 from vae_core.evaluation._posterior import (
     PosteriorGrid,
     Refinement,
@@ -45,12 +46,15 @@ from vae_core.evaluation._samples import (
 __all__ = [
     "Bound",
     "Estimate",
+    "GaussianQ",
     "LogLikelihood",
     "Moments",
+    "OneLatent",
     "PosteriorGrid",
     "PrecisionRecall",
     "RateDistortion",
     "Refinement",
+    "Terms",
     "classify",
     "frechet_distance",
     "image_features",
