@@ -113,15 +113,16 @@ class Balance {
     button(second, "Best Q", () => this.goBest(), { title: "The Gaussian with the highest bound" });
     button(second, "Q = prior", () => this.set({ mean: 0, sigma: 1 }, "set"));
     const legend = node("div", { className: "vw-bar vw-elbo-legend" }, this.root);
-    const key = (text, color, dash) => {
-      const span = node("span", { className: "vw-key", textContent: text, style: `--vw-swatch: var(${color})` }, legend);
+    const key = (text, color, dash, parent = legend) => {
+      const span = node("span", { className: "vw-key", textContent: text, style: `--vw-swatch: var(${color})` }, parent);
       if (dash) span.dataset.dash = "";
     };
     key("P(z|X), the true posterior", "--vw-class-1");
     key("Q(z|X)", "--vw-accent");
     key("P(z), the prior", "--vw-muted", true);
+    const narrow = this.root.clientWidth < 480;
     this.density = new Chart(this.root, {
-      label: "Densities of z", x: this.limits.mean, y: [0, 1], xLabel: "z", yLabel: "density", aspect: 0.42,
+      label: "Densities of z", x: this.limits.mean, y: [0, 1], xLabel: "z", yLabel: "density", aspect: narrow ? 0.66 : 0.42,
       handlers: { draw: (ctx, chart) => this.drawDensity(ctx, chart) },
     });
     const q = (z) => Math.exp(normalLogDensity(z, this.mean, this.sigma)), step = [0.02, 0];
@@ -143,8 +144,10 @@ class Balance {
       ["kl", "KL to the prior", "D[Q‖P(z)]"],
     ]);
     node("p", { className: "vw-elbo-caption", textContent: "−ELBO added up in two ways: both bars end at the same place" }, this.root);
+    const parts = node("div", { className: "vw-elbo-parts" }, this.root);
+    ELBO_PARTS.forEach(([, name, hue]) => key(name, `--vw-class-${hue}`, false, parts));
     this.bars = new Chart(this.root, {
-      label: "Two bars of the same length", x: [0, 4], y: [0, 2], xLabel: "nats", aspect: 0.2, ticks: { y: [] },
+      label: "Two bars of the same length", x: [0, 4], y: [0, 2], xLabel: "nats", aspect: narrow ? 0.34 : 0.2, ticks: { y: [] },
       handlers: { draw: (ctx, chart) => this.drawBars(ctx, chart) },
     });
     const details = node("details", {}, this.root);
@@ -224,21 +227,14 @@ class Balance {
 
   drawBars(ctx, chart) {
     const { theme } = chart;
-    ELBO_PARTS.forEach(([key, name, hue], k) => {
+    ELBO_PARTS.forEach(([key, , hue], k) => {
       const row = k < 2 ? 1 : 0, first = k % 2 === 0, sign = key === "gap" || key === "kl" ? 1 : -1;
       const low = first ? 0 : -this.terms[ELBO_PARTS[k - 1][0]], high = low + sign * this.terms[key];
-      const [x0, x1] = [chart.px(low), chart.px(high)], [top, bottom] = [chart.py(row + 0.62), chart.py(row + 0.08)];
-      const color = classColor(theme, hue);
-      ctx.fillStyle = color;
+      const [x0, x1] = [chart.px(low), chart.px(high)], [top, bottom] = [chart.py(row + 0.9), chart.py(row + 0.1)];
+      ctx.fillStyle = classColor(theme, hue);
       ctx.globalAlpha = 0.62;
       ctx.fillRect(x0, top, Math.max(0, x1 - x0), bottom - top);
       ctx.globalAlpha = 1;
-      // Names stand over their parts: the first at its start, the second at the bar's end.
-      ctx.textBaseline = "bottom";
-      ctx.textAlign = first ? "left" : "right";
-      const { left, width } = chart.inner;
-      const at = first ? left + 3 : Math.min(left + width - 3, Math.max(x1, left + width * 0.62));
-      chart.text(ctx, name, at, top - 1, color, "600 11px system-ui, sans-serif");
     });
     chart.rule(ctx, "x", -this.terms.elbo, theme.fg, { width: 1.2, dash: [3, 3] });
   }
