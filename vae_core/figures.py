@@ -119,11 +119,11 @@ def curve_panels(panels: Sequence[Curves], *, height: float = 3.0) -> Picture:
         for label, (xs, ys) in panel.dots.items():
             place.plot(xs, ys, ".", color=ACCENT, ms=3, alpha=0.6, label=label)
         low = panel.limits[0] if panel.limits else place.get_ylim()[0]
-        for words, (x, y) in panel.marks.items():
-            place.plot([x, x], [low, y], color="#5b6875", ls=":", lw=1)
-            place.plot([x], [y], "o", color=CLASSES[3], ms=5, zorder=3)
+        for words, (u, v) in panel.marks.items():
+            place.plot([u, u], [low, v], color="#5b6875", ls=":", lw=1)
+            place.plot([u], [v], "o", color=CLASSES[3], ms=5, zorder=3)
             place.annotate(
-                words, (x, y), xytext=(5, 5), textcoords="offset points", path_effects=HALO
+                words, (u, v), xytext=(5, 5), textcoords="offset points", path_effects=HALO
             )
         place.set(title=panel.title, xlabel=panel.xlabel, ylabel=panel.ylabel)
         place.set_ylim(panel.limits or (low, None))
@@ -139,7 +139,7 @@ def posterior_maps(
     sigmas: Tensor,
     images: Tensor,
 ) -> Picture:
-    """P(z|X) of n images by contours at half, a tenth and a hundredth of its peak, with Q's ellipses.
+    """P(z|X) of n images, shaded at 1/2, 1/10 and 1/100 of its peak, with Q's ellipses.
 
     first [c], second [r] and log_density [n, r, c] as in ``evaluation.PosteriorGrid``; means and
     sigmas [n, 2] of the diagonal Gaussian Q, drawn at 1 and 2 sigma; images [n, 1, h, w].
