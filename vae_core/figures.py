@@ -119,11 +119,15 @@ def curve_panels(panels: Sequence[Curves], *, height: float = 3.0) -> Picture:
         for label, (xs, ys) in panel.dots.items():
             place.plot(xs, ys, ".", color=ACCENT, ms=3, alpha=0.6, label=label)
         low = panel.limits[0] if panel.limits else place.get_ylim()[0]
-        for words, (u, v) in panel.marks.items():
+        for k, (words, (u, v)) in enumerate(panel.marks.items()):
             place.plot([u, u], [low, v], color="#5b6875", ls=":", lw=1)
             place.plot([u], [v], "o", color=CLASSES[3], ms=5, zorder=3)
             place.annotate(
-                words, (u, v), xytext=(5, 5), textcoords="offset points", path_effects=HALO
+                words,
+                (u, v),
+                xytext=(5, -13 - 12 * k),
+                textcoords="offset points",
+                path_effects=HALO,
             )
         place.set(title=panel.title, xlabel=panel.xlabel, ylabel=panel.ylabel)
         place.set_ylim(panel.limits or (low, None))
@@ -143,7 +147,7 @@ def posterior_maps(
 
     first [c], second [r] and log_density [n, r, c] as in ``evaluation.PosteriorGrid``; means and
     sigmas [n, 2] of the diagonal Gaussian Q, drawn at 1 and 2 sigma; images [n, 1, h, w].
-    Both axes have one unit; each panel shows the surroundings of its own Q.
+    Both axes have one unit; each panel shows its own Q and the posterior's peak.
     """
     n = len(images)
     figure, axes = _subplots(n, 2 * WIDTH / n * 0.82 + 0.2, rows=2)
@@ -160,7 +164,9 @@ def posterior_maps(
         for times in (1, 2):
             width, high = 2 * times * spread
             place.add_patch(Ellipse(tuple(centre), width, high, fill=False, color=ACCENT, lw=1.4))
-        reach = 4.5 * float(spread.max())
+        row, column = np.unravel_index(relative.argmax(), relative.shape)
+        peak = np.array([float(first[column]), float(second[row])])
+        reach = max(4.5 * float(spread.max()), 1.6 * float(np.abs(peak - centre).max()))
         place.set(
             xlim=(centre[0] - reach, centre[0] + reach),
             ylim=(centre[1] - reach, centre[1] + reach),
