@@ -155,3 +155,26 @@ def test_curves_keep_their_values_scales_and_names() -> None:
     assert [text.get_text() for text in first.get_legend().get_texts()] == ["a"]
     assert second.get_legend() is None
     assert second.lines[0].get_linestyle() == "--"
+
+
+def test_curve_panels_mark_points_and_keep_their_limits() -> None:
+    x = np.linspace(0, 1, 5)
+    panel = figures.Curves(
+        "title", "x", "y", x, {"a": x, "b": 2 * x}, {"top": (1.0, 2.0)}, {"dots": (x, x)}, (-1, 3)
+    )
+    axes = figures.curve_panels([panel, panel]).figure.axes
+    assert len(axes) == 2
+    assert axes[0].get_ylim() == (-1, 3)
+    labels = [text.get_text() for text in axes[0].get_legend().get_texts()]
+    assert labels == ["a", "b", "dots"]
+
+
+def test_posterior_maps_draw_each_ellipse_to_scale() -> None:
+    grid = torch.linspace(-3, 3, 41, dtype=torch.float64)
+    log = -0.5 * (grid[:, None] ** 2 + grid**2).expand(2, 41, 41)
+    means, sigmas = torch.zeros(2, 2), torch.tensor([[0.5, 0.2], [0.3, 0.3]])
+    picture = figures.posterior_maps(grid, grid, log, means, sigmas, torch.zeros(2, 1, 4, 4))
+    ellipses = list(picture.figure.axes[2].patches)
+    assert [e.width for e in ellipses] == pytest.approx([1.0, 2.0])
+    assert [e.height for e in ellipses] == pytest.approx([0.4, 0.8])
+    assert picture.figure.axes[2].get_aspect() == 1

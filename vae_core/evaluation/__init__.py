@@ -41,6 +41,7 @@ from vae_core.evaluation._likelihood import (
     log_weights,
     rate_distortion,
 )
+from vae_core.evaluation._one_latent import GaussianQ, OneLatent, Terms
 from vae_core.evaluation._posterior import (
     PosteriorGrid,
     Refinement,
@@ -62,16 +63,19 @@ __all__ = [
     "Bound",
     "Estimate",
     "FittedGaussian",
+    "GaussianQ",
     "GradientLaw",
     "GradientVariance",
     "LogLikelihood",
     "Moments",
+    "OneLatent",
     "PosteriorGrid",
     "PrecisionRecall",
     "PriorSampling",
     "RateDistortion",
     "Refinement",
     "ScalarVAE",
+    "Terms",
     "classify",
     "divergence_on_line",
     "forward_fit",

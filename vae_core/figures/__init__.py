@@ -2,6 +2,7 @@
 
 from vae_core.figures._digits import decoded_grids, digit_rows, grid_of_latents, latent_maps, tile
 from vae_core.figures._divergence import gaussians_at_a_target, variances_in_training
+from vae_core.figures._elbo import Curves, curve_panels, posterior_maps
 from vae_core.figures._panels import Panel, panels
 from vae_core.figures._picture import WIDTH, Picture
 from vae_core.figures._sampling import Curve, draw_curves
@@ -16,10 +17,12 @@ from vae_core.figures._training_graphs import growth, noise_diagram, training_gr
 __all__ = [
     "WIDTH",
     "Curve",
+    "Curves",
     "Panel",
     "Picture",
     "bound_ladders",
     "bounds_by_draws",
+    "curve_panels",
     "decoded_grids",
     "digit_rows",
     "draw_curves",
@@ -31,6 +34,7 @@ __all__ = [
     "noise_diagram",
     "panels",
     "paths_through_a_vae",
+    "posterior_maps",
     "tile",
     "training_graphs",
     "variances_in_training",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vae_core.widgets.bound_explorer import BoundExplorer
 from vae_core.widgets.draw_and_encode import DrawAndEncode
+from vae_core.widgets.elbo_explorer import ELBOExplorer
 from vae_core.widgets.gradient_noise import GradientNoise
 from vae_core.widgets.kl_explorer import KLExplorer
 from vae_core.widgets.latent_explorer import LatentExplorer
@@ -13,6 +14,7 @@ from vae_core.widgets.sampling_explorer import SamplingExplorer
 __all__ = [
     "BoundExplorer",
     "DrawAndEncode",
+    "ELBOExplorer",
     "GradientNoise",
     "KLExplorer",
     "LatentExplorer",
