@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from vae_core.widgets.bits_explorer import BitsExplorer
 from vae_core.widgets.draw_and_encode import DrawAndEncode
 from vae_core.widgets.latent_explorer import LatentExplorer
 
-__all__ = ["DrawAndEncode", "LatentExplorer"]
+__all__ = ["BitsExplorer", "DrawAndEncode", "LatentExplorer"]
