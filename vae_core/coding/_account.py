@@ -13,7 +13,7 @@ from vae_core.models import VAE
 
 
 class Account(NamedTuple):
-    """Bits of each image: total = z + x = -ELBO in bits. ``dimensions`` [batch, latent] sum to z."""
+    """Bits of images [batch]: total = z + x = -ELBO; ``dimensions`` [batch, latent] sum to z."""
 
     dimensions: Tensor
     z: Tensor
@@ -22,7 +22,7 @@ class Account(NamedTuple):
 
 
 def spoil(posterior: DiagonalGaussian, shift: float = 0.0, scale: float = 1.0) -> DiagonalGaussian:
-    """``posterior`` with its mean moved by ``shift`` of its own sigmas and its sigma times ``scale``.
+    """``posterior`` with its mean moved by ``shift`` of its sigmas, its sigma times ``scale``.
 
     Raises ``ValueError`` unless shift is finite and scale positive and finite.
     """

@@ -1,14 +1,14 @@
 """Bits-back coding of images with a VAE (Townsend, Bird & Barber 2019).
 
-To send X, the sender first *pops* z from the stack with Q(z|X), then pushes X with P(X|z) and z with
-P(z). The receiver pops z and X, and pushes z with Q(z|X): the stack is as it was before. A digit so
-costs -log P(X|z) - log P(z) + log Q(z|X) bits, on average its -ELBO.
+To send X, the sender first *pops* z from the stack with Q(z|X), then pushes X with P(X|z) and z
+with P(z). The receiver pops z and X, and pushes z with Q(z|X): the stack is as it was before. A
+digit so costs -log P(X|z) - log P(z) + log Q(z|X) bits, on average its -ELBO.
 
 z is continuous, the stack is not: each latent is one of 2^bins bins of equal prior mass, and means
-the bin's median. The prior of a bin is 2^-bins exactly, Q's is the mass of its Gaussian in the bin.
+the bin's median. A bin's prior is 2^-bins exactly, its Q the mass of the Gaussian within it.
 
-The receiver must compute the very numbers of the sender. So the networks run in double precision, on
-the same chunks of images on both sides, and their outputs are rounded to a grid far coarser than
+The receiver must compute the very numbers of the sender. So the networks run in double precision,
+on the same chunks of images on both sides, and their outputs are rounded to a grid far coarser than
 the last digits, in which threads, machines and libraries may differ. On one machine with one
 version of torch this is exact; elsewhere a number can still fall across a grid point, rarely, and
 then the checksum of the pixels finds it.
@@ -91,7 +91,8 @@ class _Networks:
         x = torch.from_numpy(pixels).double()
         q = self.model.encode(x / 255 if self.grey else x)
         mean, log_sigma = (_on_grid(part.numpy()).reshape(-1) for part in q)
-        return mean, np.exp(log_sigma)
+        # An absurd sigma costs bits, as any Q that fits badly; it must not cost the images.
+        return mean, np.exp(log_sigma.clip(-30.0, 30.0))
 
     @torch.no_grad()
     def output(self, bins: Ints) -> list[Floats]:
@@ -213,8 +214,8 @@ def compress(model: VAE, images: Tensor, *, bins: int = BINS) -> bytes:
     """``images`` as bytes, from which :func:`decompress` restores them bit for bit.
 
     ``images``: uint8 [n, *shape], n >= 1: 0 and 1 for a Bernoulli model, 0 to 255 for a discretized
-    logistic one. ``bins``: bits a latent is told with, 1 to 20. The bytes hold everything that
-    counts: a header of 25 bytes, the checksum of 4, the bits borrowed to begin with, and the images.
+    logistic one. ``bins``: bits a latent is told with, 1 to 20. The bytes hold all that counts: a
+    header of 25 bytes, a checksum of 4, the bits borrowed to begin with, and the images.
 
     Raises ``ValueError`` for another model or likelihood, or images of a wrong shape, dtype or
     range.
@@ -250,7 +251,7 @@ def decompress(model: VAE, content: bytes) -> Tensor:
     """The images, uint8 [n, *shape], that :func:`compress` made into ``content`` with ``model``.
 
     Raises :class:`DamagedStream`, a ``ValueError``, if the bytes were changed or cut, or do not
-    restore the pixels whose checksum they hold; ``ValueError`` if they were made with another model.
+    restore the pixels whose checksum they hold; ``ValueError`` if another model made them.
     """
     if len(content) < _HEADER.size + 4 or content[:4] != _MAGIC or len(content) % 4 != 1:
         raise DamagedStream("these bytes are no whole stream of vae_core.coding")

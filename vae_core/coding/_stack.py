@@ -54,9 +54,8 @@ class Stack:
         """Put known words under the bottom until at least ``bits`` lie on the stack."""
         missing = bits // WORD + 1 - self._ans.num_words()
         if missing > 0:
-            above = self.words()[self.borrowed :]
             self.borrowed += missing
-            whole = np.concatenate([borrowed_words(self.borrowed), above])
+            whole = np.concatenate([borrowed_words(self.borrowed)[:missing], self.words()])
             self._ans = constriction.stream.stack.AnsCoder(whole)
 
     def push(self, answers: NDArray[np.bool_], p: Floats) -> None:
