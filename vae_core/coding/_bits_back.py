@@ -30,7 +30,7 @@ from scipy.special import expit, ndtr, ndtri
 from torch import Tensor
 
 from vae_core import _check
-from vae_core.coding._stack import WORD, Floats, Ints, Stack, borrowed_words
+from vae_core.coding._stack import WORD, Floats, Ints, Share, Stack, borrowed_words
 from vae_core.distributions import BernoulliLikelihood, DiscretizedLogisticLikelihood
 from vae_core.models import VAE
 
@@ -125,7 +125,7 @@ def _normal_mass(low: Floats, high: Floats) -> Floats:
     return ndtr(np.where(flip, -low, high)) - ndtr(np.where(flip, -high, low))
 
 
-def _q_share(networks: _Networks, mean: Floats, sigma: Floats):  # type: ignore[no-untyped-def]
+def _q_share(networks: _Networks, mean: Floats, sigma: Floats) -> Share:
     def share(which: Ints, low: Ints, middle: Ints, high: Ints) -> Floats:
         a, b, c = (
             (networks.edges[edge] - mean[which]) / sigma[which] for edge in (low, middle, high)

@@ -124,7 +124,8 @@ class BitsExplorer(BrowserWidget):
         bars.set_xlabel("bits")
         bars.set_title(f"{self.payload['names'][self.digit]}: the code's two parts", fontsize=10)
         bars.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=2, frameon=False)
-        latents.bar(np.arange(1, self.twin.latent_dim + 1), chosen.dimensions[0].numpy(), color=ACCENT)
+        dimensions = chosen.dimensions[0].numpy()
+        latents.bar(np.arange(1, len(dimensions) + 1), dimensions, color=ACCENT)
         latents.set(xlabel="latent dimension", ylabel="bits")
         for axes in (bars, latents):
             axes.spines[["top", "right"]].set_visible(False)
