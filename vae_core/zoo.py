@@ -109,6 +109,15 @@ RECIPES: dict[str, Recipe] = {
         learning_rate=2e-3,
         schedule="cosine",
     ),
+    # Grey pixels with a probability for each of the 256 levels: what a lossless coder needs.
+    "grey-50": Recipe(
+        "VAE",
+        {"latent_dim": 50, "hidden": (400,)},
+        likelihood={"kind": "discretized-logistic"},
+        epochs=14,
+        learning_rate=2e-3,
+        schedule="linear",
+    ),
     "classifier": Recipe(
         "Classifier", epochs=3, batch_size=128, learning_rate=2e-3, schedule="linear"
     ),
@@ -121,6 +130,7 @@ USED: tuple[tuple[str, int], ...] = (
     ("bernoulli-20", 0),
     ("burda-vae-short", 0),
     ("burda-iwae-short", 0),
+    ("grey-50", 0),
     ("classifier", 0),
     *((name, seed) for seed in (1, 2, 3) for name in ("ae-2-short", "vae-2-short")),
 )

@@ -1,10 +1,11 @@
 """Figures of the book, in matplotlib: one look for all chapters, drawn to scale."""
 
+from vae_core.figures._coding import bit_bars, dimension_bars, fine_curves
 from vae_core.figures._digits import decoded_grids, digit_rows, grid_of_latents, latent_maps, tile
 from vae_core.figures._divergence import gaussians_at_a_target, variances_in_training
 from vae_core.figures._elbo import Curves, curve_panels, posterior_maps
 from vae_core.figures._panels import Panel, panels
-from vae_core.figures._picture import WIDTH, Picture
+from vae_core.figures._picture import Picture, WIDTH
 from vae_core.figures._sampling import Curve, draw_curves
 from vae_core.figures._testing import (
     bound_ladders,
@@ -15,17 +16,20 @@ from vae_core.figures._testing import (
 from vae_core.figures._training_graphs import growth, noise_diagram, training_graphs
 
 __all__ = [
-    "WIDTH",
     "Curve",
     "Curves",
     "Panel",
     "Picture",
+    "WIDTH",
+    "bit_bars",
     "bound_ladders",
     "bounds_by_draws",
     "curve_panels",
     "decoded_grids",
     "digit_rows",
+    "dimension_bars",
     "draw_curves",
+    "fine_curves",
     "gaussians_at_a_target",
     "grid_of_latents",
     "growth",

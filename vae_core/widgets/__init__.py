@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vae_core.widgets.bits_explorer import BitsExplorer
 from vae_core.widgets.bound_explorer import BoundExplorer
 from vae_core.widgets.draw_and_encode import DrawAndEncode
 from vae_core.widgets.elbo_explorer import ELBOExplorer
@@ -12,6 +13,7 @@ from vae_core.widgets.reparameterization_explorer import ReparameterizationExplo
 from vae_core.widgets.sampling_explorer import SamplingExplorer
 
 __all__ = [
+    "BitsExplorer",
     "BoundExplorer",
     "DrawAndEncode",
     "ELBOExplorer",

@@ -1,0 +1,113 @@
+"""The bits explorer in a browser, from its static rendition alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from visit import Visit
+
+from vae_core import data, zoo
+from vae_core.widgets import BitsExplorer
+
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>widget</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>:root {{ color-scheme: light dark }} body {{ margin: 8px }}</style><body>{}</body></html>"""
+Open = Callable[..., Visit]
+READY = "document.querySelector('.vae-static > div').__vae"
+
+
+@pytest.fixture(scope="module")
+def widget() -> BitsExplorer:
+    test = data.load("mnist", "test")
+    first = [int((test.labels == k).nonzero()[0]) for k in range(10)]
+    images = data.binarize(test.images, "fixed")[first].to(torch.uint8)
+    return BitsExplorer(zoo.load("bernoulli-20", progress=False), images, list("0123456789"))
+
+
+@pytest.fixture(scope="module")
+def page(widget: BitsExplorer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bits") / "page.html"
+    path.write_text(PAGE.format(widget.to_html()), encoding="utf-8")
+    return path
+
+
+def opened(visit: Visit) -> Visit:
+    visit.page.wait_for_function(READY)
+    visit.page.evaluate(f"window.vae = {READY}")
+    return visit
+
+
+def state(visit: Visit) -> dict:
+    return visit.page.evaluate("vae.state()")
+
+
+def test_bits_equal_the_engines(page: Path, widget: BitsExplorer, open_page: Open) -> None:
+    """Same weights, draws and posterior, both in double precision: equal to 1e-9 relative."""
+    visit = opened(open_page(page))
+    for digit, shift, scale in ((0, 0.0, 1.0), (3, 1.5, 1.0), (8, -3.0, 4.0), (1, 0.25, 0.25)):
+        widget.digit = digit
+        wanted = widget.account(shift, scale)
+        found = visit.page.evaluate("(a) => vae.account(...a)", [digit, shift, scale])
+        for name in ("z", "x", "total"):
+            assert found[name] == pytest.approx(getattr(wanted, name).item(), rel=1e-9)
+        assert found["dimensions"] == pytest.approx(wanted.dimensions[0].tolist(), rel=1e-9)
+    assert found["z"] + found["x"] == pytest.approx(found["total"], rel=1e-12)
+
+
+def test_keys_and_mouse_move_the_bits(page: Path, open_page: Open) -> None:
+    visit = opened(open_page(page))
+    assert state(visit)["fine"] == 0
+    visit.page.get_by_role("button", name="5", exact=True).click()
+    assert state(visit)["digit"] == 5
+    assert state(visit)["fine"] == 0
+    slider = visit.page.get_by_label("Shift of Q, in σ").last
+    slider.focus()
+    for _ in range(20):
+        visit.page.keyboard.press("ArrowRight")
+    moved = state(visit)
+    assert moved["shift"] == pytest.approx(1.0)
+    assert moved["fine"] > 1
+    shown = visit.page.locator(".vw-readout dd").all_inner_texts()
+    assert shown[2] == f"{moved['yours']['total']:.1f}"
+    widths = visit.page.eval_on_selector_all(
+        ".vw-bits-bar i", "(bars) => bars.map((bar) => bar.getBoundingClientRect().width)"
+    )
+    # True to scale: both bars in the same unit.
+    assert sum(widths[3:]) / sum(widths[:3]) == pytest.approx(
+        moved["yours"]["total"] / moved["encoder"]["total"], rel=0.01
+    )
+    visit.page.wait_for_function("document.querySelector('[role=status]').textContent")
+    assert "fine" in visit.page.inner_text("[role=status]")
+    visit.page.get_by_role("button", name="Back to the encoder's Q").click()
+    assert state(visit)["fine"] == 0
+
+
+def test_setting_a_trait_moves_the_page_and_back(page: Path, open_page: Open) -> None:
+    visit = opened(open_page(page))
+    visit.page.evaluate(
+        "window.m = document.querySelector('.vae-static').__model; m.set('scale', 2)"
+    )
+    assert state(visit)["scale"] == 2
+    assert state(visit)["fine"] > 0
+    visit.page.get_by_role("button", name="7", exact=True).click()
+    visit.page.wait_for_function("m.get('digit') === 7")
+
+
+def test_a_finger_on_a_narrow_dark_page(page: Path, open_page: Open) -> None:
+    visit = opened(open_page(page, width=360, touch=True, dark=True))
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= 360
+    visit.page.get_by_role("button", name="9", exact=True).tap()
+    assert state(visit)["digit"] == 9
+    visit.page.get_by_label("σ of Q, times").last.tap()
+    assert visit.page.evaluate("document.querySelector('.vae-widget').dataset.vwTheme") == "dark"
+
+
+def test_the_page_is_small_and_quiet(page: Path, open_page: Open) -> None:
+    assert page.stat().st_size < 500_000
+    visit = opened(open_page(page))
+    visit.page.wait_for_timeout(200)
+    assert visit.errors == []
+    assert [url for url in visit.requests if not url.startswith("file:")] == []

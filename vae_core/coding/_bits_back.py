@@ -1,0 +1,281 @@
+"""Bits-back coding of images with a VAE (Townsend, Bird & Barber 2019).
+
+To send X, the sender first *pops* z from the stack with Q(z|X), then pushes X with P(X|z) and z
+with P(z). The receiver pops z and X, and pushes z with Q(z|X): the stack is as it was before. A
+digit so costs -log P(X|z) - log P(z) + log Q(z|X) bits, on average its -ELBO.
+
+z is continuous, the stack is not: each latent is one of 2^bins bins of equal prior mass, and means
+the bin's median. A bin's prior is 2^-bins exactly, its Q the mass of the Gaussian within it.
+
+The receiver must compute the very numbers of the sender. So the networks run in double precision,
+on the same chunks of images on both sides, and their outputs are rounded to a grid far coarser than
+the last digits, in which threads, machines and libraries may differ. On one machine with one
+version of torch this is exact; elsewhere a number can still fall across a grid point, rarely, and
+then the checksum of the pixels finds it.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import expit, ndtr, ndtri
+from torch import Tensor
+
+from vae_core import _check
+from vae_core.coding._stack import WORD, Floats, Ints, Share, Stack, borrowed_words
+from vae_core.distributions import BernoulliLikelihood, DiscretizedLogisticLikelihood
+from vae_core.models import VAE
+
+BINS = 12  # bits a latent: 4096 bins
+GRID = 2.0**-12  # of the networks' outputs: moves a pixel's cost by less than 1e-7 bits
+CHUNK = 500  # images worked on at once
+_MAGIC = b"BBV1"
+# magic, images, bits a latent, borrowed words, digest of the model, checksum of the pixels
+_HEADER = struct.Struct("<4sIBI8sI")
+
+
+class DamagedStream(ValueError):
+    """Bytes that :func:`compress` has not written, or that have been changed or cut since."""
+
+
+@dataclass(frozen=True)
+class _Networks:
+    """A model's networks as functions of arrays, the same for sender and receiver."""
+
+    model: VAE
+    bins: int
+    edges: Floats  # of the latents' bins, [2 ** bins + 1]
+    medians: Floats  # [2 ** bins]
+    digest: bytes
+
+    @classmethod
+    def of(cls, model: VAE, bins: int) -> _Networks:
+        if not isinstance(model, VAE):
+            raise ValueError(f"bits-back coding takes a VAE; got {type(model).__name__}")
+        if not isinstance(model.likelihood, BernoulliLikelihood | DiscretizedLogisticLikelihood):
+            raise ValueError(
+                f"bits-back coding takes a likelihood of discrete pixels, Bernoulli or discretized "
+                f"logistic; got {type(model.likelihood).__name__}"
+            )
+        bins = _check.whole("bins", bins)
+        if bins > 20:
+            raise ValueError(f"bins must be at most 20 bits a latent; got {bins}")
+        digest = hashlib.sha256()
+        for name, values in sorted(model.state_dict().items()):
+            digest.update(name.encode() + values.detach().cpu().numpy().tobytes())
+        double = copy.deepcopy(model).cpu().double().eval()
+        size = 2**bins
+        return cls(
+            double,
+            bins,
+            ndtri(np.arange(size + 1) / size),
+            ndtri((np.arange(size) + 0.5) / size),
+            digest.digest()[:8],
+        )
+
+    @property
+    def grey(self) -> bool:
+        return isinstance(self.model.likelihood, DiscretizedLogisticLikelihood)
+
+    @torch.no_grad()
+    def posterior(self, pixels: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+        """Mean and sigma of Q(z|X), flat [n * latent], of pixels [n, *shape]."""
+        x = torch.from_numpy(pixels).double()
+        q = self.model.encode(x / 255 if self.grey else x)
+        mean, log_sigma = (_on_grid(part.numpy()).reshape(-1) for part in q)
+        # An absurd sigma costs bits, as any Q that fits badly; it must not cost the images.
+        return mean, np.exp(log_sigma.clip(-30.0, 30.0))
+
+    @torch.no_grad()
+    def output(self, bins: Ints) -> list[Floats]:
+        """The decoder's output at latents in ``bins`` [n * latent]: one array a number, flat."""
+        z = torch.from_numpy(self.medians[bins]).reshape(-1, self.model.latent_dim)
+        output = self.model.decode(z)
+        parts = output.chunk(self.model.likelihood.outputs, dim=1)
+        return [_on_grid(part.numpy()).reshape(-1) for part in parts]
+
+
+def _on_grid(values: NDArray[np.float64]) -> Floats:
+    return np.rint(values / GRID) * GRID
+
+
+def _chunks(n: int) -> Iterator[slice]:
+    """Slices of n images. The first are short, so that few bits must be borrowed to begin with."""
+    start = 0
+    while start < n:
+        size = min(max(2, start // 2), CHUNK, n - start)
+        yield slice(start, start + size)
+        start += size
+
+
+# ---- z: bins of equal prior mass, told by Q's distribution function ---------------------------
+
+
+def _normal_mass(low: Floats, high: Floats) -> Floats:
+    """The standard normal's mass between low and high, from the tail that keeps its digits."""
+    flip = low > 0
+    return ndtr(np.where(flip, -low, high)) - ndtr(np.where(flip, -high, low))
+
+
+def _q_share(networks: _Networks, mean: Floats, sigma: Floats) -> Share:
+    def share(which: Ints, low: Ints, middle: Ints, high: Ints) -> Floats:
+        a, b, c = (
+            (networks.edges[edge] - mean[which]) / sigma[which] for edge in (low, middle, high)
+        )
+        upper, lower = _normal_mass(b, c), _normal_mass(a, b)
+        with np.errstate(invalid="ignore"):
+            return upper / (upper + lower)
+
+    return share
+
+
+def _range(n: int, low: int, high: int) -> tuple[Ints, Ints]:
+    return np.full(n, low, dtype=np.int64), np.full(n, high, dtype=np.int64)
+
+
+# ---- X: black or white by one question, grey by "ink at all?", "full ink?", then by halving ----
+
+
+def _softplus(values: Floats) -> Floats:
+    return np.maximum(values, 0.0) + np.log1p(np.exp(-np.abs(values)))
+
+
+class _Grey:
+    """P(level) of pixels told by the shift and log steepness of a discretized logistic."""
+
+    def __init__(self, likelihood: DiscretizedLogisticLikelihood, parts: list[Floats]) -> None:
+        low, high = likelihood.LOG_STEEPNESS
+        self.steepness = np.exp(parts[1].clip(low, high))
+        self.shift = parts[0] + 0.5 * self.steepness
+
+    def edge(self, which: Ints, level: Ints | int) -> Floats:
+        """u with P(pixel < level) = sigmoid(u)."""
+        return self.steepness[which] * ((level - 0.5) / 255) - self.shift[which]
+
+    def inked(self) -> Floats:
+        """P(level > 0) of every pixel."""
+        return expit(self.shift - self.steepness * (0.5 / 255))
+
+    def full(self, which: Ints) -> Floats:
+        """P(level = 255 | level > 0)."""
+        drop = _softplus(self.edge(which, 1)) - _softplus(self.edge(which, 255))
+        return np.exp(np.minimum(drop, 0.0))
+
+    def share(self, which: Ints, low: Ints, middle: Ints, high: Ints) -> Floats:
+        a, b, c = (self.edge(which, level) for level in (low, middle, high))
+        # sigmoid(c) - sigmoid(b) = sigmoid(c) sigmoid(-b) (1 - exp(b - c)), and so for a.
+        fall = np.exp(np.minimum(_softplus(a) - _softplus(b), 0.0))
+        return fall * (np.expm1(b - c) / np.expm1(a - c))
+
+
+def _push_pixels(stack: Stack, networks: _Networks, levels: Ints, parts: list[Floats]) -> None:
+    likelihood = networks.model.likelihood
+    if not isinstance(likelihood, DiscretizedLogisticLikelihood):
+        stack.push(levels > 0, expit(parts[0]))
+        return
+    grey = _Grey(likelihood, parts)
+    inked = np.flatnonzero(levels > 0)
+    between = inked[levels[inked] < 255]
+    low, high = _range(len(between), 1, 255)
+    stack.push_symbols(
+        levels[between], low, high, lambda which, *at: grey.share(between[which], *at)
+    )
+    stack.push(levels[inked] == 255, grey.full(inked))
+    stack.push(levels > 0, grey.inked())
+
+
+def _pop_pixels(stack: Stack, networks: _Networks, parts: list[Floats]) -> Ints:
+    likelihood = networks.model.likelihood
+    if not isinstance(likelihood, DiscretizedLogisticLikelihood):
+        return stack.pop(expit(parts[0])).astype(np.int64)
+    grey = _Grey(likelihood, parts)
+    levels = stack.pop(grey.inked()).astype(np.int64) * 255
+    inked = np.flatnonzero(levels)
+    between = inked[~stack.pop(grey.full(inked))]
+    low, high = _range(len(between), 1, 255)
+    levels[between] = stack.pop_symbols(
+        low, high, lambda which, *at: grey.share(between[which], *at)
+    )
+    return levels
+
+
+# ---- the two directions -----------------------------------------------------------------------
+
+
+def compress(model: VAE, images: Tensor, *, bins: int = BINS) -> bytes:
+    """``images`` as bytes, from which :func:`decompress` restores them bit for bit.
+
+    ``images``: uint8 [n, *shape], n >= 1: 0 and 1 for a Bernoulli model, 0 to 255 for a discretized
+    logistic one. ``bins``: bits a latent is told with, 1 to 20. The bytes hold all that counts: a
+    header of 25 bytes, a checksum of 4, the bits borrowed to begin with, and the images.
+
+    Raises ``ValueError`` for another model or likelihood, or images of a wrong shape, dtype or
+    range.
+    """
+    networks = _Networks.of(model, bins)
+    if images.dtype != torch.uint8 or images.shape[1:] != model.shape or not len(images):
+        raise ValueError(
+            f"images must be uint8 [n, {', '.join(map(str, model.shape))}], n >= 1; "
+            f"got {images.dtype} {list(images.shape)}"
+        )
+    if not networks.grey and int(images.max()) > 1:
+        raise ValueError(
+            f"a Bernoulli model codes pixels that are 0 or 1; got values up to {int(images.max())}"
+        )
+    pixels = np.ascontiguousarray(images.cpu().numpy())
+    stack, size = Stack(), 2**bins
+    for part in _chunks(len(pixels)):
+        mean, sigma = networks.posterior(pixels[part])
+        # Drawing z takes at most a word a latent, in all but absurd cases some `bins` bits.
+        stack.reserve(len(mean) * bins + 2 * WORD)
+        z = stack.pop_symbols(*_range(len(mean), 0, size), _q_share(networks, mean, sigma))
+        levels = pixels[part].reshape(-1).astype(np.int64)
+        _push_pixels(stack, networks, levels, networks.output(z))
+        stack.push_uniform(z, size)
+    head = _HEADER.pack(
+        _MAGIC, len(pixels), bins, stack.borrowed, networks.digest, zlib.crc32(pixels.tobytes())
+    )
+    content = head + stack.words().astype("<u4").tobytes()
+    return content + struct.pack("<I", zlib.crc32(content))
+
+
+def decompress(model: VAE, content: bytes) -> Tensor:
+    """The images, uint8 [n, *shape], that :func:`compress` made into ``content`` with ``model``.
+
+    Raises :class:`DamagedStream`, a ``ValueError``, if the bytes were changed or cut, or do not
+    restore the pixels whose checksum they hold; ``ValueError`` if another model made them.
+    """
+    if len(content) < _HEADER.size + 4 or content[:4] != _MAGIC or len(content) % 4 != 1:
+        raise DamagedStream("these bytes are no whole stream of vae_core.coding")
+    if zlib.crc32(content[:-4]) != struct.unpack("<I", content[-4:])[0]:
+        raise DamagedStream("the stream is damaged or cut: its checksum does not fit its bytes")
+    _, n, bins, borrowed, digest, checksum = _HEADER.unpack(content[: _HEADER.size])
+    networks = _Networks.of(model, bins)
+    if digest != networks.digest:
+        raise ValueError("the stream was made with another model: its weights are not this one's")
+    stack = Stack(np.frombuffer(content[_HEADER.size : -4], dtype="<u4").astype(np.uint32))
+    pixels, size = np.empty((n, *model.shape), dtype=np.uint8), 2**bins
+    for part in reversed(list(_chunks(n))):
+        count = part.stop - part.start
+        z = stack.pop_uniform(count * model.latent_dim, size)
+        levels = _pop_pixels(stack, networks, networks.output(z))
+        pixels[part] = levels.reshape(count, *model.shape)
+        mean, sigma = networks.posterior(pixels[part])
+        stack.push_symbols(z, *_range(len(z), 0, size), _q_share(networks, mean, sigma))
+    left = stack.words()
+    if zlib.crc32(pixels.tobytes()) != checksum or not np.array_equal(
+        left, borrowed_words(borrowed)
+    ):
+        raise DamagedStream(
+            "the pixels do not have the checksum they were stored with: sender and receiver "
+            "computed different probabilities (another machine or version of torch?)"
+        )
+    return torch.from_numpy(pixels)
