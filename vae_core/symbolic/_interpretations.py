@@ -277,7 +277,7 @@ def joined(names: Iterable[str]) -> str:
     states = [n.split()[0] for n in names if n.endswith(" states")]
     sizes = [n.removeprefix("matrices k=") for n in names if n.startswith("matrices k=")]
     out = [n for n in names if not n.endswith(" states") and not n.startswith("matrices k=")]
-    words = [WORDS.get(n, n) for n in out]
+    words = [WORDS.get(n, f"for {n}") for n in out]
     if states:
         words.insert(out[:1] == ["any distributions"], f"for {' and '.join(states)} states")
     if sizes:

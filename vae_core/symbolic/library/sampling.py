@@ -45,10 +45,10 @@ def _with_theta() -> tuple[Interpretation, ...]:
     states = _States(2, X, frozenset({theta}))
     return (
         Interpretation(
-            "2 states, any value and slope in θ", "proved for 2 states", states,
+            "two states with any value and slope in θ", "proved for 2 states", states,
             constraints=states.constraints,
         ),
-        Interpretation("linear-Gaussian model, θ = w", "integrated (SymPy)", gaussian),
+        Interpretation("the linear-Gaussian model with θ = w", "integrated (SymPy)", gaussian),
     )  # fmt: skip
 
 
