@@ -35,7 +35,7 @@ class KLExplorer(BrowserWidget):
     """Drag Q = N(mu, sigma^2) and see its divergence from N(0, 1), or from a target of two peaks.
 
     Live traits: ``mu`` and ``sigma``; ``mode`` ("prior": Q against N(0, 1), "peaks": Q against
-    :func:`two_peaks`); ``direction`` in the second mode ("reverse": D[Q || P], "forward":
+    ``two_peaks``); ``direction`` in the second mode ("reverse": D[Q || P], "forward":
     D[P || Q]). Setting one moves the page. ``divergence`` and ``printed`` read the numbers.
 
     Raises:
