@@ -49,6 +49,13 @@ from vae_core.evaluation._posterior import (
     true_posterior_grid,
 )
 from vae_core.evaluation._prior import PriorSampling, prior_sampling
+from vae_core.evaluation._quantile_map import (
+    Decay,
+    Density,
+    GaussianPosterior,
+    QuantileMap,
+    fit_decay,
+)
 from vae_core.evaluation._samples import (
     PrecisionRecall,
     classify,
@@ -61,17 +68,21 @@ from vae_core.evaluation._samples import (
 
 __all__ = [
     "Bound",
+    "Decay",
+    "Density",
     "Estimate",
     "FittedGaussian",
     "GaussianQ",
     "GradientLaw",
     "GradientVariance",
+    "GaussianPosterior",
     "LogLikelihood",
     "Moments",
     "OneLatent",
     "PosteriorGrid",
     "PrecisionRecall",
     "PriorSampling",
+    "QuantileMap",
     "RateDistortion",
     "Refinement",
     "ScalarVAE",
@@ -79,6 +90,7 @@ __all__ = [
     "classify",
     "divergence_on_line",
     "forward_fit",
+    "fit_decay",
     "frechet_distance",
     "gaussian_divergence",
     "gradient_variance",
