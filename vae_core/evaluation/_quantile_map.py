@@ -21,8 +21,8 @@ LOG_2PI = math.log(2 * math.pi)
 REACH, COUNT = 12.0, 4001
 # Trapezoidal rules: means under a Gaussian, by its standardised variable; means over the data, by
 # z = g(X). For integrands smooth on the scale of a step the rule is exact to rounding.
-SPREAD, POINTS = 9.0, 289
-DATA_REACH, DATA_POINTS = 8.0, 257
+SPREAD, POINTS = 9.0, 385
+DATA_REACH, DATA_POINTS = 8.0, 513
 
 Curve = Callable[[np.ndarray], np.ndarray]
 
@@ -41,7 +41,7 @@ class Density(NamedTuple):
 
 
 # The mixture's weights, means and standard deviations.
-MIXTURE = ((0.4, -1.5, 0.5), (0.6, 1.2, 0.8))
+MIXTURE = ((0.4, -1.2, 0.6), (0.6, 1.2, 0.7))
 
 
 def _parts(x: np.ndarray) -> list[np.ndarray]:

@@ -23,3 +23,6 @@ __all__ = [
     "ReparameterizationExplorer",
     "SamplingExplorer",
 ]
+from vae_core.widgets.posterior_explorer import PosteriorExplorer
+
+__all__ = ["DrawAndEncode", "LatentExplorer", "PosteriorExplorer"]
