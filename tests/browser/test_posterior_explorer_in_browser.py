@@ -150,7 +150,7 @@ def test_a_trait_set_in_python_moves_the_page(shown: Show) -> None:
     expected = PosteriorExplorer("gumbel", x=1.5).numbers
     assert got["gap"] == pytest.approx(expected.gap, abs=1e-6)
     pressed = visit.page.locator(".vw-choice button[aria-pressed=true]").first.inner_text()
-    assert pressed == "Skewed (Gumbel)"
+    assert pressed == "Gumbel"
 
 
 def test_finger_drags_on_a_narrow_page(shown: Show) -> None:

@@ -84,10 +84,10 @@ def _uniform_tails(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 DENSITIES: dict[str, Density] = {
     "mixture": Density("Two Gaussians", lambda x: sum(_parts(x)), _mixture_score, _mixture_tails),  # type: ignore[arg-type, return-value]
     "gumbel": Density(
-        "Skewed (Gumbel)", _gumbel_pdf, lambda x: np.expm1(np.minimum(-x, 700)), _gumbel_tails
+        "Gumbel", _gumbel_pdf, lambda x: np.expm1(np.minimum(-x, 700)), _gumbel_tails
     ),
     "logistic": Density(
-        "Wide tails (logistic)",
+        "Logistic",
         lambda x: special.expit(x) * special.expit(-x),
         lambda x: -np.tanh(x / 2),
         lambda x: (-np.logaddexp(0, -x), -np.logaddexp(0, x)),

@@ -199,11 +199,11 @@ class PosteriorView {
     this.key(third, "mean gap over the data, appendix’s Q", "--vw-class-4");
     this.key(third, "gap of the chosen X, Q as shown", "--vw-class-1", true);
     this.decay = new Chart(this.root, {
-      label: "Gap against sigma", x: this.sigmas, y: [1e-7, 2], xLog: true, yLog: true, xLabel: "σ", yLabel: "gap, nats", aspect: narrow ? 0.75 : 0.42,
+      label: "Gap against sigma", x: this.sigmas, y: [1e-6, 2], xLog: true, yLog: true, xLabel: "σ", yLabel: "gap, nats", aspect: narrow ? 0.75 : 0.42,
       handlers: { draw: (ctx, chart) => this.drawDecay(ctx, chart) },
     });
     this.decay.handle("sigma", {
-      label: "Sigma on the curve", mark: "σ", axis: "x", color: "class4", say: () => `σ ${this.sigma.toPrecision(3)}`,
+      label: "Sigma on the curve", mark: "σ", axis: "x", color: "accent", say: () => `σ ${this.sigma.toPrecision(3)}`,
       at: () => [this.sigma, this.numbersNow?.mean_gap ?? 1], move: ([at], how) => this.set({ sigma: at }, how),
     });
     const details = node("details", {}, this.root);
