@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from vae_core.evaluation import GaussianPosterior, QuantileMap, fit_decay
+from vae_core.evaluation import GaussianQ, QuantileMap, fit_decay
 from vae_core.evaluation._quantile_map import DENSITIES, MIXTURE
 
 SMOOTH = ("mixture", "gumbel", "logistic")
@@ -81,7 +81,7 @@ def test_best_q_is_a_minimum_below_the_given_one(name: str) -> None:
         least = m.gap(x, 0.3, best)
         assert 0 < least < m.gap(x, 0.3)
         for shift, widen in ((1e-3, 1), (-1e-3, 1), (0, 1.002), (0, 0.998)):
-            near = GaussianPosterior(best.mean + shift * best.sigma, best.sigma * widen)
+            near = GaussianQ(best.mean + shift * best.sigma, best.sigma * widen)
             assert m.gap(x, 0.3, near) > least
 
 

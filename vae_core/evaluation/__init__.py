@@ -52,7 +52,6 @@ from vae_core.evaluation._prior import PriorSampling, prior_sampling
 from vae_core.evaluation._quantile_map import (
     Decay,
     Density,
-    GaussianPosterior,
     QuantileMap,
     fit_decay,
 )
@@ -75,7 +74,6 @@ __all__ = [
     "GaussianQ",
     "GradientLaw",
     "GradientVariance",
-    "GaussianPosterior",
     "LogLikelihood",
     "Moments",
     "OneLatent",
@@ -89,8 +87,8 @@ __all__ = [
     "Terms",
     "classify",
     "divergence_on_line",
-    "forward_fit",
     "fit_decay",
+    "forward_fit",
     "frechet_distance",
     "gaussian_divergence",
     "gradient_variance",

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import special
 
+from vae_core.evaluation._one_latent import GaussianQ
+
 LOG_2PI = math.log(2 * math.pi)
 # The map is tabulated at these z and interpolated (quintic, with both derivatives); beyond them,
 # where N(0, 1) has 1e-32 of its mass, it goes on as a straight line.
@@ -125,13 +127,6 @@ def _inverse(log_tails: Callable[..., Any], z: np.ndarray) -> np.ndarray:
     return (low + high) / 2
 
 
-class GaussianPosterior(NamedTuple):
-    """Q(z|X) = N(mean, sigma²)."""
-
-    mean: float
-    sigma: float
-
-
 class QuantileMap:
     """The model whose decoder is f = F⁻¹ ∘ Φ, for one of ``DENSITIES``.
 
@@ -196,10 +191,10 @@ class QuantileMap:
         """f'(z) = φ(z) / p(f(z))."""
         return float(np.exp(-0.5 * z**2 - LOG_2PI / 2) / self.density.pdf(self.f(z)))
 
-    def given_q(self, x: float, sigma: float) -> GaussianPosterior:
+    def given_q(self, x: float, sigma: float) -> GaussianQ:
         """The appendix's Q: mean g(X), standard deviation sigma g'(X)."""
         z = self.g(x)
-        return GaussianPosterior(z, _positive(sigma) / self.slope(z))
+        return GaussianQ(z, _positive(sigma) / self.slope(z))
 
     def log_marginal(self, x: float, sigma: float) -> float:
         """log P(X) of the model: the data's density blurred by N(0, sigma²)."""
@@ -219,18 +214,18 @@ class QuantileMap:
         """log P(z|X), same shape as ``z``."""
         return self.log_joint(z, x, sigma) - self.log_marginal(x, sigma)
 
-    def elbo(self, x: float, sigma: float, q: GaussianPosterior | None = None) -> float:
+    def elbo(self, x: float, sigma: float, q: GaussianQ | None = None) -> float:
         """E_Q[log P(X|z)] - D[Q || P(z)] for ``q``, or the appendix's Q."""
         mean, width = self.given_q(x, sigma) if q is None else q
         t, weights = _trapezoid(SPREAD, POINTS)
         log_q = -0.5 * t**2 - LOG_2PI / 2 - math.log(width)
         return float(weights @ (self.log_joint(mean + width * t, x, sigma) - log_q))
 
-    def gap(self, x: float, sigma: float, q: GaussianPosterior | None = None) -> float:
+    def gap(self, x: float, sigma: float, q: GaussianQ | None = None) -> float:
         """D[Q(z|X) || P(z|X)] for ``q``, or the appendix's Q."""
         return self.log_marginal(x, sigma) - self.elbo(x, sigma, q)
 
-    def best_q(self, x: float, sigma: float) -> GaussianPosterior:
+    def best_q(self, x: float, sigma: float) -> GaussianQ:
         """The Gaussian of the smallest gap that is reached from the appendix's Q downhill.
 
         Steps along the natural gradient, halved until the gap does not rise, until they move less
@@ -262,7 +257,7 @@ class QuantileMap:
             (mean, width), values, height = there, values_there, height_there
             if moved < 1e-12:
                 break
-        return GaussianPosterior(mean, width)
+        return GaussianQ(mean, width)
 
     def mean_gap(self, sigma: float, reach: float = DATA_REACH) -> float:
         """E[D[Q(z|X) || P(z|X)]] over the data, with the appendix's Q; X in [f(-reach), f(reach)].

@@ -5,7 +5,16 @@ from vae_core.figures._digits import decoded_grids, digit_rows, grid_of_latents,
 from vae_core.figures._divergence import gaussians_at_a_target, variances_in_training
 from vae_core.figures._elbo import Curves, curve_panels, posterior_maps
 from vae_core.figures._panels import Panel, panels
-from vae_core.figures._picture import Picture, WIDTH
+from vae_core.figures._picture import WIDTH, Picture
+from vae_core.figures._posterior import (
+    PlanePosterior,
+    gap_decay,
+    gap_histogram,
+    gradient_norms,
+    plane_posteriors,
+    quantile_maps,
+    shrinking_posteriors,
+)
 from vae_core.figures._sampling import Curve, draw_curves
 from vae_core.figures._testing import (
     bound_ladders,
@@ -16,11 +25,12 @@ from vae_core.figures._testing import (
 from vae_core.figures._training_graphs import growth, noise_diagram, training_graphs
 
 __all__ = [
+    "WIDTH",
     "Curve",
     "Curves",
     "Panel",
     "Picture",
-    "WIDTH",
+    "PlanePosterior",
     "bit_bars",
     "bound_ladders",
     "bounds_by_draws",
@@ -30,7 +40,10 @@ __all__ = [
     "dimension_bars",
     "draw_curves",
     "fine_curves",
+    "gap_decay",
+    "gap_histogram",
     "gaussians_at_a_target",
+    "gradient_norms",
     "grid_of_latents",
     "growth",
     "latent_maps",
@@ -38,7 +51,10 @@ __all__ = [
     "noise_diagram",
     "panels",
     "paths_through_a_vae",
+    "plane_posteriors",
     "posterior_maps",
+    "quantile_maps",
+    "shrinking_posteriors",
     "tile",
     "training_graphs",
     "variances_in_training",

@@ -9,6 +9,7 @@ from vae_core.widgets.elbo_explorer import ELBOExplorer
 from vae_core.widgets.gradient_noise import GradientNoise
 from vae_core.widgets.kl_explorer import KLExplorer
 from vae_core.widgets.latent_explorer import LatentExplorer
+from vae_core.widgets.posterior_explorer import PosteriorExplorer
 from vae_core.widgets.reparameterization_explorer import ReparameterizationExplorer
 from vae_core.widgets.sampling_explorer import SamplingExplorer
 
@@ -20,9 +21,7 @@ __all__ = [
     "GradientNoise",
     "KLExplorer",
     "LatentExplorer",
+    "PosteriorExplorer",
     "ReparameterizationExplorer",
     "SamplingExplorer",
 ]
-from vae_core.widgets.posterior_explorer import PosteriorExplorer
-
-__all__ = ["DrawAndEncode", "LatentExplorer", "PosteriorExplorer"]

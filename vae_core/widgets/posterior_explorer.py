@@ -12,7 +12,7 @@ import traitlets
 from matplotlib.figure import Figure
 
 from vae_core._plot import ACCENT, CLASSES, STYLE
-from vae_core.evaluation import GaussianPosterior, QuantileMap
+from vae_core.evaluation import GaussianQ, QuantileMap
 from vae_core.evaluation._quantile_map import DENSITIES, MIXTURE
 from vae_core.widgets._base import BrowserWidget
 from vae_core.widgets._payload import Blob
@@ -137,7 +137,7 @@ class PosteriorExplorer(BrowserWidget):
         return _map(self.density)
 
     @property
-    def q(self) -> GaussianPosterior:
+    def q(self) -> GaussianQ:
         """The Q shown."""
         find = self.model.best_q if self.best else self.model.given_q
         return find(self.x, self.sigma)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -12,18 +12,8 @@ from matplotlib.patches import Ellipse
 from torch import Tensor
 
 from vae_core._plot import ACCENT, CLASSES, STYLE
-from vae_core.evaluation import Decay, GaussianPosterior, QuantileMap
-
-if TYPE_CHECKING:
-    from vae_core.figures import Picture
-
-MUTED = "#5b6875"
-
-
-def _finish(figure: Figure) -> Picture:
-    from vae_core.figures import Picture  # figures re-exports this module's functions
-
-    return Picture(figure)
+from vae_core.evaluation import Decay, GaussianQ, QuantileMap
+from vae_core.figures._picture import Picture
 
 
 def _panels(columns: int, height: float, rows: int = 1) -> tuple[Figure, np.ndarray]:
@@ -50,7 +40,7 @@ def quantile_maps(models: Sequence[QuantileMap]) -> Picture:
         bottom.set(xlabel="X", ylim=(0, None))
     axes[0, 0].set_ylabel("f(z)")
     axes[1, 0].set_ylabel("density of X")
-    return _finish(figure)
+    return Picture(figure)
 
 
 def shrinking_posteriors(m: QuantileMap, x: float, sigmas: Sequence[float]) -> Picture:
@@ -68,7 +58,7 @@ def shrinking_posteriors(m: QuantileMap, x: float, sigmas: Sequence[float]) -> P
             xlabel="(z − g(X)) / (σ g′(X))", ylim=(0, 0.62), yticks=[],
         )  # fmt: skip
     axes[0, 0].legend(fontsize=8, loc="upper left")
-    return _finish(figure)
+    return Picture(figure)
 
 
 def gap_decay(
@@ -86,7 +76,7 @@ def gap_decay(
         )  # fmt: skip
     place.set(xlabel="σ of P(X|z)", ylabel="mean gap, nats")
     place.legend()
-    return _finish(figure)
+    return Picture(figure)
 
 
 def gradient_norms(sigmas: Sequence[float], norms: Mapping[str, Sequence[float]]) -> Picture:
@@ -96,7 +86,7 @@ def gradient_norms(sigmas: Sequence[float], norms: Mapping[str, Sequence[float]]
         axes[0, 0].loglog(sigmas, values, "o-", ms=4, color=CLASSES[k], label=name)
     axes[0, 0].set(xlabel="σ of P(X|z)", ylabel="norm of the gradient, nats per unit")
     axes[0, 0].legend()
-    return _finish(figure)
+    return Picture(figure)
 
 
 def gap_histogram(gaps: np.ndarray, labels: np.ndarray) -> Picture:
@@ -108,7 +98,7 @@ def gap_histogram(gaps: np.ndarray, labels: np.ndarray) -> Picture:
         place.plot(own, np.full(len(own), k), "o", ms=3, alpha=0.5, color=CLASSES[k], mew=0)
         place.plot([own.mean()] * 2, [k - 0.35, k + 0.35], color="black", lw=1.4)
     place.set(xscale="log", yticks=range(10), xlabel="gap, nats", ylabel="digit")
-    return _finish(figure)
+    return Picture(figure)
 
 
 class PlanePosterior(NamedTuple):
@@ -118,7 +108,7 @@ class PlanePosterior(NamedTuple):
     image: Tensor
     axis: np.ndarray
     log_density: np.ndarray
-    q: tuple[GaussianPosterior, GaussianPosterior]
+    q: tuple[GaussianQ, GaussianQ]
     gap: float
 
 
@@ -152,4 +142,4 @@ def plane_posteriors(cases: Sequence[PlanePosterior]) -> Picture:
         )  # fmt: skip
         place.tick_params(labelsize=7)
     axes[1, 0].set_ylabel("$z_2$")
-    return _finish(figure)
+    return Picture(figure)
