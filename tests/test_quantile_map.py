@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -24,7 +25,7 @@ def distribution(name: str, x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("name", SMOOTH)
 def test_densities_integrate_to_their_distribution_and_have_their_score(name: str) -> None:
     density, x = DENSITIES[name], np.linspace(-3, 5, 41)
-    for a, b in zip(x, x[1:], strict=False):
+    for a, b in itertools.pairwise(x):
         area, _ = integrate.quad(lambda v: float(density.pdf(np.asarray(v))), a, b)
         assert area == pytest.approx(
             float(distribution(name, np.asarray(b)) - distribution(name, np.asarray(a))), abs=1e-12
@@ -107,7 +108,7 @@ def test_gap_divided_by_sigma_squared_tends_to_its_constant(name: str) -> None:
 def test_a_density_with_edges_has_no_finite_mean_gap() -> None:
     m = QuantileMap("uniform")
     parts = [m.mean_gap(0.05, reach) for reach in (3, 4, 5, 6)]
-    assert all(b > 4 * a for a, b in zip(parts, parts[1:], strict=False))
+    assert all(b > 4 * a for a, b in itertools.pairwise(parts))
 
 
 def test_fit_decay_finds_a_power_and_its_error() -> None:
@@ -124,7 +125,7 @@ def test_fit_decay_finds_a_power_and_its_error() -> None:
 
 
 def test_unfit_arguments_are_named() -> None:
-    with pytest.raises(ValueError, match="density must be one of .* got 'cauchy'"):
+    with pytest.raises(ValueError, match=r"density must be one of .* got 'cauchy'"):
         QuantileMap("cauchy")
     m = QuantileMap("logistic")
     for sigma in (0.0, -1.0, math.inf, math.nan):

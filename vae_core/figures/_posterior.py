@@ -1,4 +1,4 @@
-"""Figures of true posteriors beside Q: in one dimension, as sigma shrinks, and on the latent plane."""
+"""Figures of true posteriors beside Q, in one dimension and on the latent plane."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _panels(columns: int, height: float, rows: int = 1) -> tuple[Figure, np.ndar
 
 
 def quantile_maps(models: Sequence[QuantileMap]) -> Picture:
-    """f(z) above and the density it makes of N(0, 1) below, with quantiles joined; one column each."""
+    """f(z) above, the density it makes of N(0, 1) below, with quantiles; one column each."""
     figure, axes = _panels(len(models), 4.2, rows=2)
     z = np.linspace(-3, 3, 601)
     for column, m in enumerate(models):

@@ -1,4 +1,4 @@
-"""PosteriorExplorer: the true posterior of a chosen X, a Gaussian Q, and their gap as sigma shrinks."""
+"""PosteriorExplorer: a chosen X's true posterior, a Gaussian Q, and their gap."""
 
 from __future__ import annotations
 
