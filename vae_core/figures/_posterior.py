@@ -120,7 +120,7 @@ def plane_posteriors(cases: Sequence[PlanePosterior]) -> Picture:
         top, place = axes[:, k]
         top.imshow(case.image[0].numpy(), cmap="gray_r", vmin=0, vmax=1)
         top.set_axis_off()
-        top.set_title(f"gap {case.gap:.2g} nats")
+        top.set_title(f"{case.gap:.2g} nats", fontsize=9)
         relative = np.exp(case.log_density - case.log_density.max())
         place.contourf(
             case.axis, case.axis, relative, levels=[0.01, 0.1, 0.5, 1],
