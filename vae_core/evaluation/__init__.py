@@ -58,6 +58,7 @@ from vae_core.evaluation._samples import (
     precision_recall,
     reconstruction_error,
 )
+from vae_core.evaluation._trade_off import TradeOff, trade_off
 
 __all__ = [
     "Bound",
@@ -76,6 +77,7 @@ __all__ = [
     "Refinement",
     "ScalarVAE",
     "Terms",
+    "TradeOff",
     "classify",
     "divergence_on_line",
     "forward_fit",
@@ -102,5 +104,6 @@ __all__ = [
     "reverse_divergence",
     "reverse_fit",
     "sliced_wasserstein",
+    "trade_off",
     "true_posterior_grid",
 ]

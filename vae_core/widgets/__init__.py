@@ -23,3 +23,6 @@ __all__ = [
     "ReparameterizationExplorer",
     "SamplingExplorer",
 ]
+from vae_core.widgets.sigma_explorer import SigmaExplorer
+
+__all__ = ["DrawAndEncode", "LatentExplorer", "SigmaExplorer"]
