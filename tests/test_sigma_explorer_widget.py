@@ -136,7 +136,7 @@ def test_codes_and_spreads_are_the_posteriors(
 def test_traits_are_checked(widget: SigmaExplorer) -> None:
     widget.sigma = 0.7
     assert widget.index == 1
-    with pytest.raises((TraitError, ValueError), match="one of 0.2, 0.7, 1.5"):
+    with pytest.raises((TraitError, ValueError), match=r"one of 0\.2, 0\.7, 1\.5"):
         widget.sigma = 0.6
     assert widget.sigma == pytest.approx(0.7)
     widget.digit = 199

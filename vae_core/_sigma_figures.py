@@ -44,9 +44,7 @@ def draw_bound(
     """-ELBO over sigma: each model at its own, and one model's networks at every sigma."""
     sigmas = np.geomspace(0.9 * points[0].sigma, 1.1 * points[-1].sigma, 200)
     curve = [base.at_sigma(float(sigma)) for sigma in sigmas]
-    axes.plot(
-        sigmas, curve, color=ACCENT, lw=1.4, label=f"networks of σ = {base.sigma:g}, σ moved"
-    )
+    axes.plot(sigmas, curve, color=ACCENT, lw=1.4, label=f"networks of σ = {base.sigma:g}, σ moved")
     axes.plot(
         [point.sigma for point in points],
         [point.negative_elbo.value for point in points],

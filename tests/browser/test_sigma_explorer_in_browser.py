@@ -45,7 +45,9 @@ def state(visit: Visit) -> dict[str, Any]:
 
 
 def texts(visit: Visit) -> list[str]:
-    return [text.replace("−", "-") for text in visit.page.locator(".vw-readout dd").all_inner_texts()]
+    return [
+        text.replace("−", "-") for text in visit.page.locator(".vw-readout dd").all_inner_texts()
+    ]
 
 
 def plane(visit: Visit) -> dict[str, float]:

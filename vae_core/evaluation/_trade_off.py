@@ -86,7 +86,8 @@ def trade_off(model: VAE, images: Tensor, samples: int = 1, *, seed: int = 0) ->
             total += difference.square().flatten(1).sum(1)
         errors.append((total / samples).cpu())
     rate, error = torch.cat(rates), torch.cat(errors)
-    sigma, pixels = likelihood.sigma.item(), math.prod(images.shape[1:])
+    fixed, pixels = likelihood.log_sigma, math.prod(images.shape[1:])
+    sigma = math.exp(fixed) if isinstance(fixed, float) else likelihood.sigma.item()
     constant = pixels * (math.log(sigma) + 0.5 * LOG_2PI)
     return TradeOff(
         sigma,

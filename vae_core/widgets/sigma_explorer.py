@@ -20,7 +20,6 @@ from vae_core.models import VAE
 from vae_core.widgets import _payload as payload
 from vae_core.widgets._base import BrowserWidget
 from vae_core.widgets._models import decoder_spec
-from vae_core.widgets._payload import LatentModel
 from vae_core.widgets._validate import check_data, check_model, check_point
 
 
@@ -57,11 +56,9 @@ class SigmaExplorer(BrowserWidget):
     def __init__(
         self, models: Sequence[VAE], data: Any, points: Sequence[TradeOff] | None = None
     ) -> None:
-        if isinstance(models, LatentModel) or not 2 <= len(models) <= 12:
-            raise ValueError(
-                "models must be two to twelve VAEs, "
-                f"got {type(models).__name__ if isinstance(models, LatentModel) else len(models)}"
-            )
+        if not isinstance(models, Sequence) or not 2 <= len(models) <= 12:
+            given = len(models) if isinstance(models, Sequence) else type(models).__name__
+            raise ValueError(f"models must be two to twelve VAEs, got {given}")
         for k, model in enumerate(models):
             check_model(f"models[{k}]", model, variational=True)
             if not isinstance(model.likelihood, GaussianLikelihood):
