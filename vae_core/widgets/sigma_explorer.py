@@ -19,7 +19,7 @@ from vae_core.evaluation import TradeOff, trade_off
 from vae_core.models import VAE
 from vae_core.widgets import _payload as payload
 from vae_core.widgets._base import BrowserWidget
-from vae_core.widgets._models import decoder_spec
+from vae_core.widgets._models import decoder_spec, likelihood_spec
 from vae_core.widgets._validate import check_data, check_model, check_point
 
 
@@ -72,7 +72,7 @@ class SigmaExplorer(BrowserWidget):
         if len(points) != len(models):
             raise ValueError(f"points must be one a model, {len(models)}; got {len(points)}")
         for model, point in zip(models, points, strict=True):
-            if not math.isclose(point.sigma, model.likelihood.sigma.item(), rel_tol=1e-6):
+            if not math.isclose(point.sigma, likelihood_spec(model)["sigma"], rel_tol=1e-6):
                 raise ValueError(f"points must be the models' own; got sigma {point.sigma:g}")
         order = sorted(range(len(models)), key=lambda k: points[k].sigma)
         self.points = tuple(points[k] for k in order)
