@@ -7,6 +7,7 @@ from vae_core.figures._elbo import Curves, curve_panels, posterior_maps
 from vae_core.figures._panels import Panel, panels
 from vae_core.figures._picture import Picture, WIDTH
 from vae_core.figures._sampling import Curve, draw_curves
+from vae_core.figures._sigma import collapsed_directions, sigma_sweep
 from vae_core.figures._testing import (
     bound_ladders,
     bounds_by_draws,
@@ -24,6 +25,7 @@ __all__ = [
     "bit_bars",
     "bound_ladders",
     "bounds_by_draws",
+    "collapsed_directions",
     "curve_panels",
     "decoded_grids",
     "digit_rows",
@@ -39,6 +41,7 @@ __all__ = [
     "panels",
     "paths_through_a_vae",
     "posterior_maps",
+    "sigma_sweep",
     "tile",
     "training_graphs",
     "variances_in_training",

@@ -43,8 +43,9 @@ class SigmaPage {
   buildPlane(parent) {
     const head = node("div", { className: "vw-head" }, parent);
     this.title = node("div", { className: "vw-title" }, head);
-    // One square for all models, so that codes which shrink are seen to shrink.
-    const homes = this.models.map((each) => each.codes.extent());
+    // One square for all models, so that codes which shrink are seen to shrink. The smallest sigma
+    // throws some codes far out: a share of them may lie outside, lest all others shrink to a spot.
+    const homes = this.models.map((each) => each.codes.extent(0.05));
     const reach = Math.max(...homes.map((h) => Math.max(Math.abs(h.x), Math.abs(h.y)) + h.reach));
     this.plane = new Plane(parent, {
       label: "Latent plane. Arrow keys move the point that is decoded.",

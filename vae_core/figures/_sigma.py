@@ -1,4 +1,4 @@
-"""What the figures on the decoder's sigma draw into their axes."""
+"""The decoder's sigma: rate against squared error, the bound, and directions that die."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from torch import Tensor
 
 from vae_core._plot import ACCENT, CLASSES, HALO, INK
 from vae_core.evaluation import TradeOff
+from vae_core.figures._picture import Picture, _subplots
 
 MARKS = ("*", "D")
 
 
-def draw_trade_off(
+def _draw_trade_off(
     axes: Any, points: Sequence[TradeOff], others: Mapping[str, TradeOff], reach: float
 ) -> None:
     """Squared error over rate, with the slope -2 sigma^2 at each point, ``reach`` nats long."""
@@ -38,7 +39,7 @@ def draw_trade_off(
     axes.legend(loc="upper right")
 
 
-def draw_bound(
+def _draw_bound(
     axes: Any, points: Sequence[TradeOff], others: Mapping[str, TradeOff], base: TradeOff
 ) -> None:
     """-ELBO over sigma: each model at its own, and one model's networks at every sigma."""
@@ -65,7 +66,7 @@ def draw_bound(
     axes.legend(loc="upper center", fontsize=8)
 
 
-def draw_collapse(axes: Any, values: Tensor, variance: float, learned: Tensor) -> None:
+def _draw_collapse(axes: Any, values: Tensor, variance: float, learned: Tensor) -> None:
     """PCA's eigenvalues [n], sigma^2, and the variance a linear VAE learned along each column."""
     at = np.arange(1, len(learned) + 1)
     axes.bar(at, values[: len(learned)].numpy(), 0.7, color=ACCENT, alpha=0.3, label="eigenvalue")
@@ -74,3 +75,24 @@ def draw_collapse(axes: Any, values: Tensor, variance: float, learned: Tensor) -
     axes.set(xlabel="direction", ylabel="variance", ylim=(0, None))
     axes.set_xticks(at)
     axes.legend(loc="upper right", fontsize=8)
+
+
+def sigma_sweep(
+    points: Sequence[TradeOff], others: Mapping[str, TradeOff], base: TradeOff
+) -> Picture:
+    """Models trained at rising sigma, and ``others`` that found theirs: error, rate and bound.
+
+    ``base`` is the model whose -ELBO is drawn at every sigma, its networks left as they are.
+    """
+    figure, axes = _subplots(2, 3.3)
+    _draw_trade_off(axes[0, 0], points, others, reach=1.2)
+    _draw_bound(axes[0, 1], points, others, base)
+    return Picture(figure)
+
+
+def collapsed_directions(values: Tensor, runs: Mapping[float, Tensor]) -> Picture:
+    """A panel for each sigma^2 of ``runs``: eigenvalues [n], and the variances learned [latent]."""
+    figure, axes = _subplots(len(runs), 2.7)
+    for place, (variance, learned) in zip(axes[0], runs.items(), strict=True):
+        _draw_collapse(place, values, variance, learned)
+    return Picture(figure)
