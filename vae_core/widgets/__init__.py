@@ -11,6 +11,7 @@ from vae_core.widgets.kl_explorer import KLExplorer
 from vae_core.widgets.latent_explorer import LatentExplorer
 from vae_core.widgets.reparameterization_explorer import ReparameterizationExplorer
 from vae_core.widgets.sampling_explorer import SamplingExplorer
+from vae_core.widgets.sigma_explorer import SigmaExplorer
 
 __all__ = [
     "BitsExplorer",
@@ -22,7 +23,5 @@ __all__ = [
     "LatentExplorer",
     "ReparameterizationExplorer",
     "SamplingExplorer",
+    "SigmaExplorer",
 ]
-from vae_core.widgets.sigma_explorer import SigmaExplorer
-
-__all__ = ["DrawAndEncode", "LatentExplorer", "SigmaExplorer"]
