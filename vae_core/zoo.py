@@ -121,6 +121,18 @@ RECIPES: dict[str, Recipe] = {
     "classifier": Recipe(
         "Classifier", epochs=3, batch_size=128, learning_rate=2e-3, schedule="linear"
     ),
+    # Models that differ in the decoder's sigma alone (pixel units), narrow so that nine are quick.
+    **{
+        f"sigma-{sigma}": Recipe(
+            "VAE",
+            {"latent_dim": 2, "hidden": (128,)},
+            likelihood={"kind": "gaussian", "sigma": sigma},
+            epochs=6,
+            learning_rate=2e-3,
+            schedule="linear",
+        )
+        for sigma in (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, "learned", "optimal")
+    },
 }
 # What ``fill`` trains: every (name, seed) that a page of the book loads.
 USED: tuple[tuple[str, int], ...] = (
@@ -132,6 +144,7 @@ USED: tuple[tuple[str, int], ...] = (
     ("burda-iwae-short", 0),
     ("grey-50", 0),
     ("classifier", 0),
+    *((name, 0) for name in RECIPES if name.startswith("sigma-")),
     *((name, seed) for seed in (1, 2, 3) for name in ("ae-2-short", "vae-2-short")),
 )
 _in_memory: dict[str, nn.Module] = {}

@@ -64,6 +64,7 @@ from vae_core.evaluation._samples import (
     precision_recall,
     reconstruction_error,
 )
+from vae_core.evaluation._trade_off import TradeOff, trade_off
 
 __all__ = [
     "Bound",
@@ -85,6 +86,7 @@ __all__ = [
     "Refinement",
     "ScalarVAE",
     "Terms",
+    "TradeOff",
     "classify",
     "divergence_on_line",
     "fit_decay",
@@ -112,5 +114,6 @@ __all__ = [
     "reverse_divergence",
     "reverse_fit",
     "sliced_wasserstein",
+    "trade_off",
     "true_posterior_grid",
 ]

@@ -16,6 +16,7 @@ from vae_core.figures._posterior import (
     shrinking_posteriors,
 )
 from vae_core.figures._sampling import Curve, draw_curves
+from vae_core.figures._sigma import collapsed_directions, sigma_sweep
 from vae_core.figures._testing import (
     bound_ladders,
     bounds_by_draws,
@@ -34,6 +35,7 @@ __all__ = [
     "bit_bars",
     "bound_ladders",
     "bounds_by_draws",
+    "collapsed_directions",
     "curve_panels",
     "decoded_grids",
     "digit_rows",
@@ -55,6 +57,7 @@ __all__ = [
     "posterior_maps",
     "quantile_maps",
     "shrinking_posteriors",
+    "sigma_sweep",
     "tile",
     "training_graphs",
     "variances_in_training",

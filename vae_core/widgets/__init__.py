@@ -12,6 +12,7 @@ from vae_core.widgets.latent_explorer import LatentExplorer
 from vae_core.widgets.posterior_explorer import PosteriorExplorer
 from vae_core.widgets.reparameterization_explorer import ReparameterizationExplorer
 from vae_core.widgets.sampling_explorer import SamplingExplorer
+from vae_core.widgets.sigma_explorer import SigmaExplorer
 
 __all__ = [
     "BitsExplorer",
@@ -24,4 +25,5 @@ __all__ = [
     "PosteriorExplorer",
     "ReparameterizationExplorer",
     "SamplingExplorer",
+    "SigmaExplorer",
 ]
