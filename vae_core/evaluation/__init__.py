@@ -58,6 +58,7 @@ from vae_core.evaluation._samples import (
     precision_recall,
     reconstruction_error,
 )
+from vae_core.evaluation._strokes import Strokes, measure_strokes, reshape_strokes
 
 __all__ = [
     "Bound",
@@ -76,6 +77,7 @@ __all__ = [
     "Refinement",
     "ScalarVAE",
     "Terms",
+    "Strokes",
     "classify",
     "divergence_on_line",
     "forward_fit",
@@ -89,6 +91,7 @@ __all__ = [
     "log_weights",
     "maximum_mean_discrepancy",
     "mean_estimate",
+    "measure_strokes",
     "moment_divergence",
     "moments",
     "monte_carlo",
@@ -101,6 +104,7 @@ __all__ = [
     "refine_posterior",
     "reverse_divergence",
     "reverse_fit",
+    "reshape_strokes",
     "sliced_wasserstein",
     "true_posterior_grid",
 ]

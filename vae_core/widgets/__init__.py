@@ -23,3 +23,6 @@ __all__ = [
     "ReparameterizationExplorer",
     "SamplingExplorer",
 ]
+from vae_core.widgets.map_explorer import MapExplorer
+
+__all__ = ["DrawAndEncode", "LatentExplorer", "MapExplorer"]
