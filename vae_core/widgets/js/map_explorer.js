@@ -1,6 +1,6 @@
 // MapExplorer: choose a map, drag points of z-space, see where they land and how densely.
 
-const LETTERS = "ABC", DRAWS = 1500, DROP = 0.2;
+const LETTERS = "ABC", DRAWS = 1500, DROP = 0.3;
 
 // ---------------------------------------------------------------- the normal distribution
 
@@ -155,7 +155,7 @@ class MapBench {
       xLabel: plane ? "z₁" : "z", yLabel: plane ? "z₂" : "density",
       handlers: { draw: (ctx, chart) => this.drawLeft(ctx, chart), point: (at, how) => { if (at && how === "set") this.move(this.chosen, at, "set"); } },
     });
-    this.right = new Chart(side(`x-space: where the map “${title}” takes them`), {
+    this.right = new Chart(side(`x = g(z): ${title.toLowerCase()}`), {
       label: "x-space", x: view.slice(0, 2), y: view.slice(2), equal: plane, aspect: 0.8,
       xLabel: plane ? "x₁" : "x", yLabel: plane ? "x₂" : "density",
       handlers: { draw: (ctx, chart) => this.drawRight(ctx, chart) },
