@@ -158,4 +158,9 @@ def _thicken(x: Tensor, weight: float) -> Tensor:
             if dx * dx + dy * dy <= radius * radius + 0.5:
                 top, left = radius + dy, radius + dx
                 best = torch.maximum(best, fine[..., top : top + size[0], left : left + size[1]])
-    return F.avg_pool2d(sign * best, FINE)
+    result = F.avg_pool2d(sign * best, FINE)
+    if weight > 0:
+        return result
+    # A thin stroke lies on no pixel fully; the pen is thinner, but its ink is as dark as before.
+    darkest = x.amax((1, 2, 3), keepdim=True), result.amax((1, 2, 3), keepdim=True)
+    return result * (darkest[0] / darkest[1].clamp(min=1e-6)).clamp(max=4)
