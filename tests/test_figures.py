@@ -178,3 +178,51 @@ def test_posterior_maps_draw_each_ellipse_to_scale() -> None:
     assert [e.width for e in ellipses] == pytest.approx([1.0, 2.0])
     assert [e.height for e in ellipses] == pytest.approx([0.4, 0.8])
     assert picture.figure.axes[2].get_aspect() == 1
+
+
+def test_two_ways_show_regions_on_one_side_and_ellipses_on_the_other() -> None:
+    x = np.random.default_rng(0).standard_normal((30, 2))
+    labels = np.arange(30) % 2
+
+    def probabilities(at: np.ndarray) -> np.ndarray:
+        p = 1 / (1 + np.exp(-5 * at[:, 0]))
+        return np.stack([1 - p, p], 1)
+
+    covariance = np.array([[4.0, 0.0], [0.0, 1.0]])
+    gaussians = (np.array([[1.0, 2.0], [0.0, 0.0]]), np.stack([covariance, covariance[::-1, ::-1]]))
+    picture = figures.two_ways_to_classify(
+        x, labels, probabilities, gaussians, (x[:4], labels[:4]), ("a", "b")
+    )
+    left, right = picture.figure.axes
+    assert len(left.collections) > len(right.collections)
+    first = right.patches[0]
+    assert (first.width, first.height) == pytest.approx((4, 2))  # one sigma of N(., 4) and N(., 1)
+    assert tuple(first.center) == (1, 2)
+    assert abs(first.angle) % 180 == pytest.approx(0)
+    assert abs(right.patches[3].angle) % 180 == pytest.approx(90)
+    assert left.get_xlim() == right.get_xlim()
+
+
+def test_histograms_are_densities_of_all_draws() -> None:
+    draws, at = torch.linspace(0, 1, 1001), torch.linspace(0, 0.5, 11)
+    picture = figures.histograms({"u": (draws, torch.ones(11), at)}, ["x"])
+    (axes,) = picture.figure.axes
+    (stairs,) = axes.patches
+    heights = stairs.get_data().values
+    assert heights.sum() * 0.5 / 40 == pytest.approx(0.5, abs=0.01)  # half of them lie beyond
+    (line,) = axes.lines
+    assert line.get_ydata().tolist() == [1] * 11
+
+
+def test_point_map_and_loadings_are_true_to_scale() -> None:
+    z = torch.randn(50, 2)
+    for axes in figures.point_map(z, 2 * z).figure.axes:
+        assert axes.get_aspect() == 1
+    true = np.array([[1.0, 0.0], [0.0, 1.0]])
+    (axes,) = figures.loadings(true, true + 0.1, ["a", "b"]).figure.axes
+    assert axes.get_aspect() == 1
+    assert [text.get_text() for text in axes.texts] == ["a", "b"]
+    assert [dots.get_offsets().tolist() for dots in axes.collections] == [
+        true.tolist(),
+        (true + 0.1).tolist(),
+    ]

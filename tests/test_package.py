@@ -26,6 +26,7 @@ FLOORS = {
     "_progress": 0,
     "data": 1,
     "distributions": 1,
+    "maps": 1,
     "symbolic": 1,
     "models": 2,
     "objectives": 2,

@@ -2,7 +2,7 @@
 
 Submodules load on first use, so that ``import vae_core`` costs little more than nothing:
 
-``data``, ``distributions``, ``symbolic`` (floor 1); ``models``, ``objectives`` (2);
+``data``, ``distributions``, ``maps``, ``symbolic`` (floor 1); ``models``, ``objectives`` (2);
 ``training``, ``zoo`` (3); ``evaluation`` (4); ``widgets``, ``figures``, ``notebook`` (5). A module
 imports only from floors below its own.
 """
@@ -20,6 +20,7 @@ _SUBMODULES = (
     "distributions",
     "evaluation",
     "figures",
+    "maps",
     "models",
     "notebook",
     "objectives",

@@ -64,6 +64,7 @@ from vae_core.evaluation._samples import (
     precision_recall,
     reconstruction_error,
 )
+from vae_core.evaluation._strokes import Strokes, measure_strokes, reshape_strokes
 from vae_core.evaluation._trade_off import TradeOff, trade_off
 
 __all__ = [
@@ -85,6 +86,7 @@ __all__ = [
     "RateDistortion",
     "Refinement",
     "ScalarVAE",
+    "Strokes",
     "Terms",
     "TradeOff",
     "classify",
@@ -101,6 +103,7 @@ __all__ = [
     "log_weights",
     "maximum_mean_discrepancy",
     "mean_estimate",
+    "measure_strokes",
     "moment_divergence",
     "moments",
     "monte_carlo",
@@ -111,6 +114,7 @@ __all__ = [
     "rate_distortion",
     "reconstruction_error",
     "refine_posterior",
+    "reshape_strokes",
     "reverse_divergence",
     "reverse_fit",
     "sliced_wasserstein",

@@ -1,5 +1,6 @@
 """Figures of the book, in matplotlib: one look for all chapters, drawn to scale."""
 
+from vae_core.figures._background import histograms, loadings, point_map, two_ways_to_classify
 from vae_core.figures._coding import bit_bars, dimension_bars, fine_curves
 from vae_core.figures._digits import decoded_grids, digit_rows, grid_of_latents, latent_maps, tile
 from vae_core.figures._divergence import gaussians_at_a_target, variances_in_training
@@ -48,17 +49,21 @@ __all__ = [
     "gradient_norms",
     "grid_of_latents",
     "growth",
+    "histograms",
     "latent_maps",
     "latent_use",
+    "loadings",
     "noise_diagram",
     "panels",
     "paths_through_a_vae",
     "plane_posteriors",
+    "point_map",
     "posterior_maps",
     "quantile_maps",
     "shrinking_posteriors",
     "sigma_sweep",
     "tile",
     "training_graphs",
+    "two_ways_to_classify",
     "variances_in_training",
 ]

@@ -9,6 +9,7 @@ from vae_core.widgets.elbo_explorer import ELBOExplorer
 from vae_core.widgets.gradient_noise import GradientNoise
 from vae_core.widgets.kl_explorer import KLExplorer
 from vae_core.widgets.latent_explorer import LatentExplorer
+from vae_core.widgets.map_explorer import MapExplorer
 from vae_core.widgets.posterior_explorer import PosteriorExplorer
 from vae_core.widgets.reparameterization_explorer import ReparameterizationExplorer
 from vae_core.widgets.sampling_explorer import SamplingExplorer
@@ -22,6 +23,7 @@ __all__ = [
     "GradientNoise",
     "KLExplorer",
     "LatentExplorer",
+    "MapExplorer",
     "PosteriorExplorer",
     "ReparameterizationExplorer",
     "SamplingExplorer",

@@ -1,0 +1,243 @@
+"""The map explorer in a browser, from its static rendition alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from visit import Visit
+
+from vae_core.maps import MAPS
+from vae_core.widgets import MapExplorer
+from vae_core.widgets._base import bundle
+
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>widget</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>:root {{ color-scheme: light dark }} body {{ margin: 8px }}</style><body>{}</body></html>"""
+Open = Callable[..., Visit]
+# The middle, both sides, and the far tails, where a careless Φ loses its digits.
+PLACES = ([0.1, -0.2], [2.99, 3.01], [-3.5, 3.5], [1.3, -2.2], [-0.7, 0.4], [3.5, -1.0])
+
+
+@pytest.fixture
+def shown(tmp_path: Path, open_page: Open) -> Callable[..., Visit]:
+    """Open a page with one explorer in the given state."""
+
+    def show(page: dict[str, Any] | None = None, **state: Any) -> Visit:
+        path = tmp_path / "page.html"
+        path.write_text(PAGE.format(MapExplorer(**state).to_html()), encoding="utf-8")
+        visit = open_page(path, **(page or {}))
+        visit.page.wait_for_function("document.querySelector('.vae-static > div').__vae")
+        visit.page.evaluate("window.vae = document.querySelector('.vae-static > div').__vae")
+        settle(visit)
+        return visit
+
+    return show
+
+
+def settle(visit: Visit) -> None:
+    frame = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    visit.page.evaluate(frame)
+
+
+def state(visit: Visit) -> dict[str, Any]:
+    found = visit.page.evaluate("vae.state()")
+    assert isinstance(found, dict)
+    return found
+
+
+def middle(visit: Visit, letter: str) -> tuple[float, float]:
+    name = f"Point {letter} in z-space"
+    box = visit.page.get_by_role("slider", name=name, exact=True).bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_numbers_equal_pythons(shown: Callable[..., Visit], name: str) -> None:
+    """z, x, P(z), stretch, P(x), Φ(z) against vae_core.maps, in double precision on both sides."""
+    model = "document.querySelector('.vae-static').__model"
+    visit = shown(map_name=name)
+    for places in (PLACES[:3], PLACES[3:]):
+        here = MapExplorer(map_name=name, points=list(places))
+        visit.page.evaluate(f"(points) => {model}.set('points', points)", list(places))
+        got = state(visit)
+        for theirs, direct, ours in zip(got["numbers"], got["direct"], here.numbers, strict=True):
+            for key, value in ours._asdict().items():
+                assert theirs[key] == pytest.approx(value, rel=1e-6, abs=1e-9), key
+            assert direct == pytest.approx(ours.density, rel=1e-6, abs=1e-9)
+    visit.check()
+
+
+@pytest.mark.parametrize("name", ["ring", "bent"])
+def test_the_drawn_disc_has_the_area_that_the_stretch_says(
+    shown: Callable[..., Visit], name: str
+) -> None:
+    """The polygons that are drawn, summed in each picture's own units."""
+    visit = shown(map_name=name, points=[[1.2, -0.9], [0, 1], [1, 0]], chosen=0)
+    areas = visit.page.evaluate(
+        """() => [vae.bench.left, vae.bench.right].map((chart) => {
+            const original = chart.path, sums = [];
+            chart.path = function (ctx, xs, ys) {
+                let sum = 0;
+                for (let i = 0; i < xs.length; i++) {
+                    const j = (i + 1) % xs.length;
+                    sum += xs[i] * ys[j] - xs[j] * ys[i];
+                }
+                sums.push(Math.abs(sum / 2));
+                original.call(this, ctx, xs, ys);
+            };
+            chart.paint();
+            delete chart.path;
+            return sums.at(-1);
+        })"""
+    )
+    stretch = MapExplorer(map_name=name, points=[[1.2, -0.9], [0, 1], [1, 0]]).numbers[0].stretch
+    assert areas[1] / areas[0] == pytest.approx(stretch, rel=0.05)
+
+
+def test_pictures_of_the_plane_are_true_to_scale(shown: Callable[..., Visit]) -> None:
+    visit = shown(map_name="ring")
+    for side in ("left", "right"):
+        chart = f"vae.bench.{side}"
+        across = visit.page.evaluate(f"{chart}.px(1) - {chart}.px(0)")
+        up = visit.page.evaluate(f"{chart}.py(0) - {chart}.py(1)")
+        assert across == pytest.approx(up, rel=0.01)
+
+
+def test_mouse_drags_a_point_and_a_click_sets_it(shown: Callable[..., Visit]) -> None:
+    visit = shown(map_name="ring")
+    mouse = visit.page.mouse
+    unit = visit.page.evaluate("vae.bench.left.px(1) - vae.bench.left.px(0)")
+    x, y = middle(visit, "B")
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x - unit, y + unit, steps=4)
+    mouse.up()
+    settle(visit)
+    got = state(visit)
+    assert got["chosen"] == 1
+    assert got["points"][1] == pytest.approx([0.5, -0.5], abs=0.03)
+    box = visit.page.locator(".vw-chart canvas").first.bounding_box()
+    spot = visit.page.evaluate("vae.bench.left.toPixel([-2, -2.5])")
+    mouse.click(box["x"] + spot[0], box["y"] + spot[1])
+    settle(visit)
+    assert state(visit)["points"][1] == pytest.approx([-2, -2.5], abs=0.03)
+    visit.page.wait_for_function(
+        "JSON.stringify(document.querySelector('.vae-static').__model.get('points'))"
+        " === JSON.stringify(vae.state().points)"
+    )
+    assert "B" in visit.page.locator(".vw-readout").inner_text()
+    visit.check()
+
+
+def test_a_point_cannot_leave_the_picture(shown: Callable[..., Visit]) -> None:
+    visit = shown(map_name="bent")
+    x, y = middle(visit, "A")
+    visit.page.mouse.move(x, y)
+    visit.page.mouse.down()
+    visit.page.mouse.move(x - 3000, y, steps=3)
+    visit.page.mouse.up()
+    assert state(visit)["points"][0][0] == -3.5
+    visit.check()
+
+
+def test_keys_move_points_and_are_announced(shown: Callable[..., Visit]) -> None:
+    visit = shown(map_name="uniform", points=[[0, 0], [1, 0], [-1, 0]])
+    handle = visit.page.get_by_role("slider", name="Point C in z-space", exact=True)
+    handle.focus()
+    visit.page.keyboard.press("ArrowRight")
+    assert state(visit)["points"][2] == pytest.approx([-0.95, 0])
+    visit.page.keyboard.press("Shift+ArrowDown")  # on a line all four arrows count
+    assert state(visit)["points"][2] == pytest.approx([-1.45, 0])
+    assert handle.get_attribute("aria-valuetext") == "z −1.45, x 0.07"
+    visit.page.wait_for_function(
+        "document.querySelector('.vw-sr').textContent.includes('C lands at 0.07')", timeout=5000
+    )
+    visit.check()
+
+
+def test_every_map_has_a_button_and_a_trait_moves_it(shown: Callable[..., Visit]) -> None:
+    visit = shown()
+    for name, item in MAPS.items():
+        button = visit.page.get_by_role("button", name=item.title, exact=True)
+        button.click()
+        settle(visit)
+        assert state(visit)["map_name"] == name
+        assert visit.page.locator(".vw-maps .vw-chart").count() == 2
+        assert visit.page.locator('.vw-choice button[aria-pressed="true"]').count() == 1
+    model = "document.querySelector('.vae-static').__model"
+    visit.page.evaluate(f"{model}.set('map_name', 'ring'); {model}.set('chosen', 2)")
+    got = state(visit)
+    assert (got["map_name"], got["chosen"]) == ("ring", 2)
+    visit.check()
+
+
+def test_new_draws_are_others(shown: Callable[..., Visit]) -> None:
+    visit = shown()
+    before = visit.page.evaluate("vae.bench.draws.slice(0, 3)")
+    moments = visit.page.evaluate("vae.bench.draws.map((z) => z[0] * z[0])")
+    assert sum(moments) / len(moments) == pytest.approx(1, abs=0.15)
+    visit.page.get_by_role("button", name="New draws").click()
+    assert visit.page.evaluate("vae.bench.draws.slice(0, 3)") != before
+    visit.check()
+
+
+def test_finger_drags_on_a_narrow_page(shown: Callable[..., Visit]) -> None:
+    visit = shown({"width": 360, "touch": True}, map_name="two-peaks")
+    x, y = middle(visit, "A")
+    client = visit.page.context.new_cdp_session(visit.page)
+
+    def touch(kind: str, at: float) -> None:
+        points = [] if kind == "touchEnd" else [{"x": at, "y": y}]
+        client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    unit = visit.page.evaluate("vae.bench.left.px(1) - vae.bench.left.px(0)")
+    touch("touchStart", x)
+    for step in range(1, 6):
+        touch("touchMove", x + 8 * step)
+    touch("touchEnd", x + 40)
+    assert state(visit)["points"][0][0] == pytest.approx(40 / unit, abs=0.1)
+    assert visit.sideways() <= 0
+    visit.check()
+
+
+@pytest.mark.parametrize("name", ["ring", "arcsine"])
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [360, 800])
+def test_page_fits_and_is_quiet(
+    shown: Callable[..., Visit], name: str, dark: bool, width: int
+) -> None:
+    visit = shown({"width": width, "dark": dark}, map_name=name)
+    assert visit.sideways() <= 0
+    theme = visit.page.eval_on_selector(".vae-widget", "(el) => el.dataset.vwTheme")
+    assert theme == ("dark" if dark else "light")
+    visit.check()
+
+
+def test_module_renders_live_and_closes(tmp_path: Path, open_page: Open) -> None:
+    """As a kernel serves it: the module is imported, and leaves nothing behind."""
+    widget = MapExplorer()
+    (tmp_path / "page.html").write_text(PAGE.format('<div id="here"></div>'), encoding="utf-8")
+    visit = open_page(tmp_path / "page.html")
+    values = {name: getattr(widget, name) for name in (*widget.STATE, "payload")}
+    visit.page.evaluate(
+        """async ([source, values]) => {
+            const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+            const module = await import(address);
+            const model = {
+                get: (name) => values[name], set: (name, value) => { values[name] = value; },
+                save_changes: () => { window.saved = (window.saved ?? 0) + 1; },
+                on() {}, off() {},
+            };
+            window.el = document.getElementById("here");
+            window.close = await module.default.render({ model, el });
+        }""",
+        [bundle(widget.NAME), values],
+    )
+    visit.page.get_by_role("button", name="Arcsine").click()
+    visit.page.wait_for_function("window.saved > 0")
+    visit.page.evaluate("window.close()")
+    assert visit.page.evaluate("el.childElementCount") == 0
+    visit.check()
