@@ -178,3 +178,27 @@ def test_posterior_maps_draw_each_ellipse_to_scale() -> None:
     assert [e.width for e in ellipses] == pytest.approx([1.0, 2.0])
     assert [e.height for e in ellipses] == pytest.approx([0.4, 0.8])
     assert picture.figure.axes[2].get_aspect() == 1
+
+
+def test_projections_have_a_scale_of_their_own_and_one_unit_on_both_axes() -> None:
+    points = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
+    points = points * torch.tensor([5.0, 1.0]) + 100
+    labels = torch.arange(400) % 10
+    shown = {"a": points, "b": 10 * points, "c": -points}
+    *maps, empty = figures.projections(shown, labels, tuple("0123456789")).figure.axes
+    widths = []
+    for axes in maps:
+        assert axes.get_aspect() == 1
+        assert not axes.patches  # no prior, no circles
+        assert [text.get_text() for text in axes.texts] == list("0123456789")
+        left, right = axes.get_xlim()
+        bottom, top = axes.get_ylim()
+        assert right - left == pytest.approx(top - bottom)
+        widths.append(right - left)
+    assert widths[1] == pytest.approx(10 * widths[0], rel=1e-4)
+    assert widths[2] == pytest.approx(widths[0], rel=1e-4)
+    assert not empty.axison
+    inside = (points[:, 0].numpy() - maps[0].get_xlim()[0]) / widths[0]
+    assert ((inside > 0) & (inside < 1)).mean() > 0.98
+    with pytest.raises(ValueError, match=r"'a' must be \[400, 2\]; got \[400, 3\]"):
+        figures.projections({"a": torch.zeros(400, 3)}, labels, tuple("0123456789"))
