@@ -6,7 +6,7 @@ from vae_core.figures._divergence import gaussians_at_a_target, variances_in_tra
 from vae_core.figures._elbo import Curves, curve_panels, posterior_maps
 from vae_core.figures._panels import Panel, panels
 from vae_core.figures._picture import WIDTH, Picture
-from vae_core.figures._representation import projections
+from vae_core.figures._representation import against_latents, projections
 from vae_core.figures._sampling import Curve, draw_curves
 from vae_core.figures._testing import (
     bound_ladders,
@@ -22,6 +22,7 @@ __all__ = [
     "Curves",
     "Panel",
     "Picture",
+    "against_latents",
     "bit_bars",
     "bound_ladders",
     "bounds_by_draws",

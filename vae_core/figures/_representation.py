@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 from torch import Tensor
 
 from vae_core._plot import CLASSES, HALO, INK, medians
@@ -41,4 +42,32 @@ def projections(points: Mapping[str, Tensor], labels: Tensor, classes: Sequence[
         place.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), aspect="equal")
         place.set_title(name)
         place.tick_params(labelsize=7, colors=INK, length=2)
+    return Picture(figure)
+
+
+def against_latents(
+    readings: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]], label: str
+) -> Picture:
+    """Positive readings against the number of latents, on logarithmic axes.
+
+    ``readings``: model -> what is read of it -> latents -> one value a seed. A model has a colour,
+    each of its readings a line style; a line joins the means, a dot is one seed. ``label`` names
+    the vertical axis.
+    """
+    figure, axes = _subplots(1, 3.4)
+    place = axes[0, 0]
+    sizes: set[int] = set()
+    for color, (model, curves) in zip(CLASSES, readings.items(), strict=False):
+        for style, (name, curve) in zip(("-", "--", ":"), curves.items(), strict=False):
+            means = [float(np.mean(values)) for values in curve.values()]
+            place.plot(list(curve), means, style, color=color, label=f"{model}, {name}")
+            for size, values in curve.items():
+                place.plot([size] * len(values), list(values), ".", ms=6, color=color)
+            sizes |= set(curve)
+    place.set(xscale="log", yscale="log", xlabel="latents", ylabel=label)
+    place.set_xticks(sorted(sizes), [str(size) for size in sorted(sizes)])
+    place.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    place.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    place.minorticks_off()
+    place.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return Picture(figure)
