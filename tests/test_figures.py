@@ -226,3 +226,42 @@ def test_point_map_and_loadings_are_true_to_scale() -> None:
         true.tolist(),
         (true + 0.1).tolist(),
     ]
+
+
+def test_projections_have_a_scale_of_their_own_and_one_unit_on_both_axes() -> None:
+    points = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
+    points = points * torch.tensor([5.0, 1.0]) + 100
+    labels = torch.arange(400) % 10
+    shown = {"a": points, "b": 10 * points, "c": -points}
+    *maps, empty = figures.projections(shown, labels, tuple("0123456789")).figure.axes
+    widths = []
+    for axes in maps:
+        assert axes.get_aspect() == 1
+        assert not axes.patches  # no prior, no circles
+        assert [text.get_text() for text in axes.texts] == list("0123456789")
+        left, right = axes.get_xlim()
+        bottom, top = axes.get_ylim()
+        assert right - left == pytest.approx(top - bottom)
+        widths.append(right - left)
+    assert widths[1] == pytest.approx(10 * widths[0], rel=1e-4)
+    assert widths[2] == pytest.approx(widths[0], rel=1e-4)
+    assert not empty.axison
+    inside = (points[:, 0].numpy() - maps[0].get_xlim()[0]) / widths[0]
+    assert ((inside > 0) & (inside < 1)).mean() > 0.98
+    with pytest.raises(ValueError, match=r"'a' must be \[400, 2\]; got \[400, 3\]"):
+        figures.projections({"a": torch.zeros(400, 3)}, labels, tuple("0123456789"))
+
+
+def test_against_latents_joins_means_and_dots_every_seed() -> None:
+    readings = {"A": {"x": {2: [1.0, 3.0], 8: [30.0]}, "y": {2: [5.0]}}, "B": {"x": {32: [7.0]}}}
+    (axes,) = figures.against_latents(readings, "nats").figure.axes
+    lines = {line.get_label(): line for line in axes.lines if "," in str(line.get_label())}
+    assert list(lines) == ["A, x", "A, y", "B, x"]
+    assert lines["A, x"].get_xydata().tolist() == [[2, 2], [8, 30]]
+    colors = {name: line.get_color() for name, line in lines.items()}
+    assert colors["A, x"] == colors["A, y"] != colors["B, x"]
+    assert lines["A, x"].get_linestyle() != lines["A, y"].get_linestyle()
+    dots = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "."]
+    assert dots[0] == [[2, 1], [2, 3]]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["2", "8", "32"]
+    assert (axes.get_xscale(), axes.get_yscale(), axes.get_ylabel()) == ("log", "log", "nats")

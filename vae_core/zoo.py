@@ -118,6 +118,20 @@ RECIPES: dict[str, Recipe] = {
         learning_rate=2e-3,
         schedule="linear",
     ),
+    # The "-short" pair with more latents, and a denoiser beside the larger autoencoder.
+    **{
+        f"{name}-{latents}-short": Recipe(
+            model, {"latent_dim": latents, "hidden": (512,)}, epochs=3
+        )
+        for latents in (8, 32)
+        for name, model in (("ae", "Autoencoder"), ("vae", "VAE"))
+    },
+    "denoising-32-short": Recipe(
+        "Autoencoder",
+        {"latent_dim": 32, "hidden": (512,)},
+        objective={"name": "denoising", "corruption": ["MaskingNoise", 0.5]},
+        epochs=3,
+    ),
     "classifier": Recipe(
         "Classifier", epochs=3, batch_size=128, learning_rate=2e-3, schedule="linear"
     ),
@@ -146,6 +160,13 @@ USED: tuple[tuple[str, int], ...] = (
     ("classifier", 0),
     *((name, 0) for name in RECIPES if name.startswith("sigma-")),
     *((name, seed) for seed in (1, 2, 3) for name in ("ae-2-short", "vae-2-short")),
+    *(
+        (f"{name}-{latents}-short", seed)
+        for seed in (1, 2)
+        for latents in (8, 32)
+        for name in ("ae", "vae")
+    ),
+    ("denoising-32-short", 1),
 )
 _in_memory: dict[str, nn.Module] = {}
 

@@ -16,6 +16,7 @@ from vae_core.figures._posterior import (
     quantile_maps,
     shrinking_posteriors,
 )
+from vae_core.figures._representation import against_latents, projections
 from vae_core.figures._sampling import Curve, draw_curves
 from vae_core.figures._sigma import collapsed_directions, sigma_sweep
 from vae_core.figures._testing import (
@@ -33,6 +34,7 @@ __all__ = [
     "Panel",
     "Picture",
     "PlanePosterior",
+    "against_latents",
     "bit_bars",
     "bound_ladders",
     "bounds_by_draws",
@@ -59,6 +61,7 @@ __all__ = [
     "plane_posteriors",
     "point_map",
     "posterior_maps",
+    "projections",
     "quantile_maps",
     "shrinking_posteriors",
     "sigma_sweep",
