@@ -1,5 +1,6 @@
 """Figures of the book, in matplotlib: one look for all chapters, drawn to scale."""
 
+from vae_core.figures._applications import differences, histograms
 from vae_core.figures._coding import bit_bars, dimension_bars, fine_curves
 from vae_core.figures._digits import decoded_grids, digit_rows, grid_of_latents, latent_maps, tile
 from vae_core.figures._divergence import gaussians_at_a_target, variances_in_training
@@ -26,6 +27,7 @@ __all__ = [
     "bounds_by_draws",
     "curve_panels",
     "decoded_grids",
+    "differences",
     "digit_rows",
     "dimension_bars",
     "draw_curves",
@@ -33,6 +35,7 @@ __all__ = [
     "gaussians_at_a_target",
     "grid_of_latents",
     "growth",
+    "histograms",
     "latent_maps",
     "latent_use",
     "noise_diagram",
