@@ -6,7 +6,7 @@ from vae_core.figures._digits import decoded_grids, digit_rows, grid_of_latents,
 from vae_core.figures._divergence import gaussians_at_a_target, variances_in_training
 from vae_core.figures._elbo import Curves, curve_panels, posterior_maps
 from vae_core.figures._panels import Panel, panels
-from vae_core.figures._picture import Picture, WIDTH
+from vae_core.figures._picture import WIDTH, Picture
 from vae_core.figures._sampling import Curve, draw_curves
 from vae_core.figures._testing import (
     bound_ladders,
@@ -17,11 +17,11 @@ from vae_core.figures._testing import (
 from vae_core.figures._training_graphs import growth, noise_diagram, training_graphs
 
 __all__ = [
+    "WIDTH",
     "Curve",
     "Curves",
     "Panel",
     "Picture",
-    "WIDTH",
     "bit_bars",
     "bound_ladders",
     "bounds_by_draws",
