@@ -5,6 +5,7 @@ standard error an image. Images are uint8, or floating in the likelihood's range
 in chunks, on the model's device and in its dtype.
 """
 
+from vae_core.evaluation._detection import auroc, compressed_bits
 from vae_core.evaluation._divergence import (
     FittedGaussian,
     divergence_on_line,
@@ -27,6 +28,7 @@ from vae_core.evaluation._importance import (
     importance_sampling,
     monte_carlo,
 )
+from vae_core.evaluation._impute import Imputation, fill_by_neighbours, impute
 from vae_core.evaluation._latents import (
     Moments,
     latent_samples,
@@ -76,6 +78,7 @@ __all__ = [
     "GaussianQ",
     "GradientLaw",
     "GradientVariance",
+    "Imputation",
     "LogLikelihood",
     "Moments",
     "OneLatent",
@@ -89,8 +92,11 @@ __all__ = [
     "Strokes",
     "Terms",
     "TradeOff",
+    "auroc",
     "classify",
+    "compressed_bits",
     "divergence_on_line",
+    "fill_by_neighbours",
     "fit_decay",
     "forward_fit",
     "frechet_distance",
@@ -98,6 +104,7 @@ __all__ = [
     "gradient_variance",
     "image_features",
     "importance_sampling",
+    "impute",
     "latent_samples",
     "log_likelihood",
     "log_weights",
