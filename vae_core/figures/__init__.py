@@ -1,6 +1,6 @@
 """Figures of the book, in matplotlib: one look for all chapters, drawn to scale."""
 
-from vae_core.figures._applications import differences, histograms
+from vae_core.figures._applications import differences, score_histograms
 from vae_core.figures._background import histograms, loadings, point_map, two_ways_to_classify
 from vae_core.figures._coding import bit_bars, dimension_bars, fine_curves
 from vae_core.figures._digits import decoded_grids, digit_rows, grid_of_latents, latent_maps, tile
@@ -65,6 +65,7 @@ __all__ = [
     "posterior_maps",
     "projections",
     "quantile_maps",
+    "score_histograms",
     "shrinking_posteriors",
     "sigma_sweep",
     "tile",

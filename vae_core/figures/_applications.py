@@ -12,7 +12,7 @@ from vae_core.evaluation import Estimate
 from vae_core.figures._picture import Picture, _subplots
 
 
-def histograms(scores: Mapping[str, Tensor], xlabel: str) -> Picture:
+def score_histograms(scores: Mapping[str, Tensor], xlabel: str) -> Picture:
     """Named ``scores`` [n] on one axis, a row each, every row to its own height."""
     figure, axes = _subplots(1, 0.62 * len(scores) + 0.5, rows=len(scores))
     values = {name: each.cpu().double().numpy() for name, each in scores.items()}
