@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,140 +34,11 @@ from safetensors import torch as safetensors
 from torch import Tensor, nn
 
 from vae_core import _cache, data, distributions, models, objectives, training
+from vae_core._recipes import RECIPES, USED, Recipe
 from vae_core.data import _mnist
 
+__all__ = ["RECIPES", "USED", "Recipe", "fill", "load", "main", "names", "table"]
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a model is made, in plain values.
-
-    ``likelihood``: {"kind": "bernoulli"}, {"kind": "gaussian", "sigma": ..., "link": ...},
-    {"kind": "discretized-logistic"}, or the model's own. ``objective``: {"name": ..., **arguments},
-    a function of :mod:`vae_core.objectives` that makes one ("elbo_objective",
-    "importance_weighted_objective"), or the model's own; for "denoising",
-    {"corruption": [its class, its argument]}.
-    ``examples``: how many of the training images, from the first on.
-    """
-
-    model: str  # a class of vae_core.models
-    options: Mapping[str, Any] = field(default_factory=dict)
-    likelihood: Mapping[str, Any] | None = None
-    objective: Mapping[str, Any] | None = None
-    examples: int | None = None
-    pixels: str = "grey"
-    epochs: int = 20
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    schedule: str = "constant"
-    seed: int = 0
-    data: str = "mnist"
-
-
-# The tutorial's widths (784-512-2), batch size, optimiser and 20 epochs; its loss, summed squared
-# error plus KL, is a Gaussian likelihood with sigma^2 = 1/2, the models' default. The "-short"
-# pair is the same, stopped after 3 epochs, for repeating a comparison over seeds.
-RECIPES: dict[str, Recipe] = {
-    "ae-2": Recipe("Autoencoder", {"latent_dim": 2, "hidden": (512,)}),
-    "vae-2": Recipe("VAE", {"latent_dim": 2, "hidden": (512,)}),
-    "ae-2-short": Recipe("Autoencoder", {"latent_dim": 2, "hidden": (512,)}, epochs=3),
-    "vae-2-short": Recipe("VAE", {"latent_dim": 2, "hidden": (512,)}, epochs=3),
-    # Black-and-white pixels drawn anew at each visit: a true Bernoulli likelihood.
-    "bernoulli-2": Recipe(
-        "VAE",
-        {"latent_dim": 2, "hidden": (512,)},
-        likelihood={"kind": "bernoulli"},
-        pixels="dynamic",
-    ),
-    "bernoulli-20": Recipe(
-        "VAE",
-        {"latent_dim": 20, "hidden": (400,)},
-        likelihood={"kind": "bernoulli"},
-        pixels="dynamic",
-        epochs=30,
-    ),
-    # One stochastic layer of Burda et al. 2015, table 1, the VAE and the IWAE with k = 5: their
-    # networks (50 latents, 2 x 200 tanh) and pixels, but 7 passes where the paper has 3,280, so
-    # with larger batches and a rate that falls to zero.
-    "burda-vae-short": Recipe(
-        "VAE",
-        {"latent_dim": 50, "hidden": (200, 200), "activation": "tanh"},
-        likelihood={"kind": "bernoulli"},
-        pixels="dynamic",
-        epochs=7,
-        batch_size=100,
-        learning_rate=2e-3,
-        schedule="cosine",
-    ),
-    "burda-iwae-short": Recipe(
-        "VAE",
-        {"latent_dim": 50, "hidden": (200, 200), "activation": "tanh"},
-        likelihood={"kind": "bernoulli"},
-        objective={"name": "importance_weighted_objective", "samples": 5},
-        pixels="dynamic",
-        epochs=7,
-        batch_size=100,
-        learning_rate=2e-3,
-        schedule="cosine",
-    ),
-    # Grey pixels with a probability for each of the 256 levels: what a lossless coder needs.
-    "grey-50": Recipe(
-        "VAE",
-        {"latent_dim": 50, "hidden": (400,)},
-        likelihood={"kind": "discretized-logistic"},
-        epochs=14,
-        learning_rate=2e-3,
-        schedule="linear",
-    ),
-    # The "-short" pair with more latents, and a denoiser beside the larger autoencoder.
-    **{
-        f"{name}-{latents}-short": Recipe(
-            model, {"latent_dim": latents, "hidden": (512,)}, epochs=3
-        )
-        for latents in (8, 32)
-        for name, model in (("ae", "Autoencoder"), ("vae", "VAE"))
-    },
-    "denoising-32-short": Recipe(
-        "Autoencoder",
-        {"latent_dim": 32, "hidden": (512,)},
-        objective={"name": "denoising", "corruption": ["MaskingNoise", 0.5]},
-        epochs=3,
-    ),
-    "classifier": Recipe(
-        "Classifier", epochs=3, batch_size=128, learning_rate=2e-3, schedule="linear"
-    ),
-    # Models that differ in the decoder's sigma alone (pixel units), narrow so that nine are quick.
-    **{
-        f"sigma-{sigma}": Recipe(
-            "VAE",
-            {"latent_dim": 2, "hidden": (128,)},
-            likelihood={"kind": "gaussian", "sigma": sigma},
-            epochs=6,
-            learning_rate=2e-3,
-            schedule="linear",
-        )
-        for sigma in (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, "learned", "optimal")
-    },
-}
-# What ``fill`` trains: every (name, seed) that a page of the book loads.
-USED: tuple[tuple[str, int], ...] = (
-    ("ae-2", 0),
-    ("vae-2", 0),
-    ("bernoulli-2", 0),
-    ("bernoulli-20", 0),
-    ("burda-vae-short", 0),
-    ("burda-iwae-short", 0),
-    ("grey-50", 0),
-    ("classifier", 0),
-    *((name, 0) for name in RECIPES if name.startswith("sigma-")),
-    *((name, seed) for seed in (1, 2, 3) for name in ("ae-2-short", "vae-2-short")),
-    *(
-        (f"{name}-{latents}-short", seed)
-        for seed in (1, 2)
-        for latents in (8, 32)
-        for name in ("ae", "vae")
-    ),
-    ("denoising-32-short", 1),
-)
 _in_memory: dict[str, nn.Module] = {}
 
 
