@@ -12,6 +12,7 @@ import ast
 import copy
 import functools
 import hashlib
+import inspect
 import itertools
 import json
 import multiprocessing
@@ -34,6 +35,7 @@ from safetensors import torch as safetensors
 from torch import Tensor, nn
 
 from vae_core import _cache, data, distributions, models, objectives, training
+from vae_core import _conditional_recipes as conditional
 from vae_core.data import _mnist
 
 
@@ -147,6 +149,7 @@ RECIPES: dict[str, Recipe] = {
         )
         for sigma in (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, "learned", "optimal")
     },
+    **{name: Recipe(**settings) for name, settings in conditional.CONDITIONAL.items()},
 }
 # What ``fill`` trains: every (name, seed) that a page of the book loads.
 USED: tuple[tuple[str, int], ...] = (
@@ -159,6 +162,7 @@ USED: tuple[tuple[str, int], ...] = (
     ("grey-50", 0),
     ("classifier", 0),
     *((name, 0) for name in RECIPES if name.startswith("sigma-")),
+    *((name, 0) for name in conditional.CONDITIONAL),
     *((name, seed) for seed in (1, 2, 3) for name in ("ae-2-short", "vae-2-short")),
     *(
         (f"{name}-{latents}-short", seed)
@@ -208,6 +212,8 @@ def _key(recipe: Recipe, seed: int, device: torch.device) -> str:
         "device": device.type,
         "code": _code_digest(),
     }
+    if recipe.objective and recipe.objective["name"] in conditional.OBJECTIVES:
+        deciding["objective"] = inspect.getsource(conditional.prediction_objective)
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -233,7 +239,8 @@ def _objective(recipe: Recipe) -> objectives.Objective | None:
     if recipe.objective is None:
         return None
     chosen = dict(recipe.objective)
-    make = getattr(objectives, chosen.pop("name"))
+    name = chosen.pop("name")
+    make = getattr(conditional if name in conditional.OBJECTIVES else objectives, name)
     if "corruption" in chosen:
         kind, *arguments = chosen["corruption"]
         chosen["corruption"] = getattr(objectives, kind)(*arguments)
