@@ -31,6 +31,7 @@ FLOORS = {
     "symbolic": 1,
     "models": 2,
     "objectives": 2,
+    "_prediction": 3,
     "training": 3,
     "zoo": 3,
     "evaluation": 4,
@@ -41,7 +42,7 @@ FLOORS = {
     "widgets": 5,
 }
 # The one place where a floor holds two steps.
-BESIDE = {("objectives", "models"), ("zoo", "training")}
+BESIDE = {("objectives", "models"), ("zoo", "training"), ("zoo", "_prediction")}
 
 
 def module_of(path: Path) -> str:

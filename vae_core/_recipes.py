@@ -33,6 +33,47 @@ class Recipe:
     data: str = "mnist"
 
 
+QUADRANTS = ("1-quadrant", "2-quadrants", "3-quadrants")
+
+
+def _conditional(options: Mapping[str, Any], epochs: int, **others: Any) -> Recipe:
+    settings: dict[str, Any] = {
+        "model": "CVAE",
+        "options": options,
+        "likelihood": {"kind": "bernoulli"},
+        "pixels": "dynamic",
+        "epochs": epochs,
+        "batch_size": 128,
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+        **others,
+    }
+    return Recipe(**settings)
+
+
+# Few given pixels leave much to learn: the passes are dealt out accordingly.
+CONDITIONAL: dict[str, Recipe] = {
+    "cvae-class": _conditional({"latent_dim": 2, "hidden": (256,), "classes": 10}, 8),
+    "cvae-column": _conditional(
+        {"latent_dim": 16, "hidden": (256,), "observed": "centre-column"}, 5
+    ),
+    **{
+        f"cvae-{given}": _conditional(
+            {"latent_dim": 32, "hidden": (400,), "observed": given, "prior": "learned"}, epochs
+        )
+        for given, epochs in zip(QUADRANTS, (10, 7, 5), strict=True)
+    },
+    # One latent that stays at zero: the network has no more to go by than the given pixels.
+    **{
+        f"net-{given}": _conditional(
+            {"latent_dim": 1, "hidden": (400,), "observed": given},
+            3,
+            objective={"name": "prediction_objective"},
+        )
+        for given in QUADRANTS
+    },
+}
+
 # The tutorial's widths (784-512-2), batch size, optimiser and 20 epochs; its loss, summed squared
 # error plus KL, is a Gaussian likelihood with sigma^2 = 1/2, the models' default. The "-short"
 # pair is the same, stopped after 3 epochs, for repeating a comparison over seeds.
@@ -117,6 +158,7 @@ RECIPES: dict[str, Recipe] = {
         )
         for sigma in (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, "learned", "optimal")
     },
+    **CONDITIONAL,
 }
 # What ``fill`` trains: every (name, seed) that a page of the book loads.
 USED: tuple[tuple[str, int], ...] = (
@@ -129,6 +171,7 @@ USED: tuple[tuple[str, int], ...] = (
     ("grey-50", 0),
     ("classifier", 0),
     *((name, 0) for name in RECIPES if name.startswith("sigma-")),
+    *((name, 0) for name in CONDITIONAL),
     *((name, seed) for seed in (1, 2, 3) for name in ("ae-2-short", "vae-2-short")),
     *(
         (f"{name}-{latents}-short", seed)

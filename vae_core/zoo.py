@@ -12,6 +12,7 @@ import ast
 import copy
 import functools
 import hashlib
+import inspect
 import itertools
 import json
 import multiprocessing
@@ -34,11 +35,14 @@ from safetensors import torch as safetensors
 from torch import Tensor, nn
 
 from vae_core import _cache, data, distributions, models, objectives, training
+from vae_core._prediction import prediction_objective
 from vae_core._recipes import RECIPES, USED, Recipe
 from vae_core.data import _mnist
 
 __all__ = ["RECIPES", "USED", "Recipe", "fill", "load", "main", "names", "table"]
 
+# Objectives that no module of the package offers, because only these models need them.
+OWN_OBJECTIVES = {"prediction_objective": prediction_objective}
 _in_memory: dict[str, nn.Module] = {}
 
 
@@ -79,6 +83,8 @@ def _key(recipe: Recipe, seed: int, device: torch.device) -> str:
         "device": device.type,
         "code": _code_digest(),
     }
+    if recipe.objective and recipe.objective["name"] in OWN_OBJECTIVES:
+        deciding["objective"] = inspect.getsource(OWN_OBJECTIVES[recipe.objective["name"]])
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -104,7 +110,8 @@ def _objective(recipe: Recipe) -> objectives.Objective | None:
     if recipe.objective is None:
         return None
     chosen = dict(recipe.objective)
-    make = getattr(objectives, chosen.pop("name"))
+    name = chosen.pop("name")
+    make = OWN_OBJECTIVES.get(name) or getattr(objectives, name)
     if "corruption" in chosen:
         kind, *arguments = chosen["corruption"]
         chosen["corruption"] = getattr(objectives, kind)(*arguments)

@@ -3,6 +3,7 @@
 from vae_core.figures._applications import differences, score_histograms
 from vae_core.figures._background import histograms, loadings, point_map, two_ways_to_classify
 from vae_core.figures._coding import bit_bars, dimension_bars, fine_curves
+from vae_core.figures._conditional import Ladder, completion_rows, ladders_by_draws
 from vae_core.figures._digits import decoded_grids, digit_rows, grid_of_latents, latent_maps, tile
 from vae_core.figures._divergence import gaussians_at_a_target, variances_in_training
 from vae_core.figures._elbo import Curves, curve_panels, posterior_maps
@@ -32,6 +33,7 @@ __all__ = [
     "WIDTH",
     "Curve",
     "Curves",
+    "Ladder",
     "Panel",
     "Picture",
     "PlanePosterior",
@@ -40,6 +42,7 @@ __all__ = [
     "bound_ladders",
     "bounds_by_draws",
     "collapsed_directions",
+    "completion_rows",
     "curve_panels",
     "decoded_grids",
     "differences",
@@ -54,6 +57,7 @@ __all__ = [
     "grid_of_latents",
     "growth",
     "histograms",
+    "ladders_by_draws",
     "latent_maps",
     "latent_use",
     "loadings",

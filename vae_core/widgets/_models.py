@@ -9,11 +9,12 @@ from torch import Tensor
 
 from vae_core.data import to_float
 from vae_core.distributions import GaussianLikelihood
+from vae_core.models import CVAE
 from vae_core.widgets import _payload as payload
 from vae_core.widgets._payload import LatentModel
 
 
-def likelihood_spec(model: LatentModel) -> dict[str, Any]:
+def likelihood_spec(model: LatentModel | CVAE) -> dict[str, Any]:
     """The likelihood's kind, link and, for Gaussian pixels, their standard deviation."""
     likelihood = model.likelihood
     if not isinstance(likelihood, GaussianLikelihood):
@@ -21,7 +22,7 @@ def likelihood_spec(model: LatentModel) -> dict[str, Any]:
     return {"kind": "gaussian", "link": likelihood.link, "sigma": likelihood.sigma.item()}
 
 
-def decoder_spec(model: LatentModel, packed: payload.Packed) -> dict[str, Any]:
+def decoder_spec(model: LatentModel | CVAE, packed: payload.Packed) -> dict[str, Any]:
     """The decoder and the link after it."""
     activation = model.decoder.activation
     link = likelihood_spec(model)["link"]
