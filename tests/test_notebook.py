@@ -7,12 +7,14 @@ import re
 from collections.abc import Callable
 
 import nbformat
+import numpy as np
 import pytest
 import torch
 from helpers import ROOT, one_sentence
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from vae_core import notebook
 from vae_core.notebook import Choice, Question, claim, quiz, table
 
 
@@ -98,3 +100,14 @@ def test_a_question_has_exactly_one_right_choice() -> None:
     for rights in ((False, False), (True, True)):
         with pytest.raises(ValueError, match="exactly one"):
             Question("?", [Choice("a", "b", right=right) for right in rights])
+
+
+def test_glued_numpy_numbers_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page's format, such as `.2f`, reads a plain number; NumPy's repr names its type."""
+    myst_nb = pytest.importorskip("myst_nb")
+    kept = {}
+    monkeypatch.setattr(notebook, "in_notebook", lambda: True)
+    monkeypatch.setattr(myst_nb, "glue", lambda name, value, display: kept.update({name: value}))
+    notebook.glue("a", np.float64(0.25))
+    notebook.glue("b", np.int64(3))
+    assert [repr(value) for value in kept.values()] == ["0.25", "3"]

@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from vae_core._progress import in_notebook
 
 __all__ = ["Choice", "Question", "claim", "glue", "quiz", "table"]
@@ -26,7 +28,9 @@ def glue(name: str, value: Any) -> None:
         from myst_nb import glue as store
     except ImportError:
         return
-    store(name, value, display=False)
+    # A page formats plain numbers; NumPy's come with their type in their representation.
+    plain = value.item() if isinstance(value, np.generic) else value
+    store(name, plain, display=False)
 
 
 def claim(holds: Any, sentence: str) -> None:
