@@ -24,14 +24,15 @@ SHARED = ("core", "entropy", "plane")
 def bundle(name: str) -> str:
     """The ES module of a widget: style, shared code and its own file, in one text."""
     folder = resources.files("vae_core.widgets") / "js"
-    # style.css is every widget's; a widget may have rules of its own beside its module.
-    sheets = (folder / "style.css", folder / f"{name}.css")
-    style = json.dumps(bare("\n".join(s.read_text("utf-8") for s in sheets if s.is_file())))
     parts = [(folder / f"{part}.js").read_text("utf-8") for part in (*SHARED, "chart", name)]
     # A widget without charts leaves them out: 17 kB a copy, and a page has 2 MB.
     declared = re.findall(r"^(?:class|function|const) (\w+)", parts[-2], re.MULTILINE)
     if not re.search(rf"\b(?:{'|'.join(declared)})\b", parts[-1]):
         del parts[-2]
+    # style.css is every widget's; a widget may have rules of its own beside its module.
+    names = ["style", *(["chart"] if len(parts) > len(SHARED) + 1 else []), name]
+    sheets = [sheet for sheet in (folder / f"{own}.css" for own in names) if sheet.is_file()]
+    style = json.dumps(bare("\n".join(sheet.read_text("utf-8") for sheet in sheets)))
     text = "\n".join([f"const CSS = {style};", *parts])
     if "</script" in text.lower():
         raise ValueError(f"the module of {name} would close the script tag that carries it")
