@@ -50,7 +50,9 @@ class Attempt:
         before = [_copied(a) for a in given]
         given_named = {k: _copied(a) for k, a in named.items()}
         before_named = {k: _copied(a) for k, a in given_named.items()}
-        shown = ", ".join([_short(a) for a in given] + [f"{k}={_short(a)}" for k, a in named.items()])
+        shown = ", ".join(
+            [_short(a) for a in given] + [f"{k}={_short(a)}" for k, a in named.items()]
+        )
         try:
             result = guarded(lambda: self.answer(*given, **given_named), seconds)
         except Hung as error:
@@ -70,7 +72,11 @@ class Attempt:
         return result
 
     def tensor(
-        self, found: Any, shape: Sequence[int], *, shapes: Mapping[tuple[int, ...], str] | None = None
+        self,
+        found: Any,
+        shape: Sequence[int],
+        *,
+        shapes: Mapping[tuple[int, ...], str] | None = None,
     ) -> Tensor:
         """``found`` as a tensor of ``shape`` with finite values, or a ``Failure``.
 
@@ -141,9 +147,7 @@ class Attempt:
                 raise Failure(f"{what}: {expected:.4g}", told, name)
         raise Failure(f"{what}: {expected:.4g}", told)
 
-    def require(
-        self, holds: Any, expected: str, found: Any, mistake: str | None = None
-    ) -> None:
+    def require(self, holds: Any, expected: str, found: Any, mistake: str | None = None) -> None:
         """Fail unless ``holds``."""
         if not bool(holds):
             raise Failure(expected, found if isinstance(found, str) else _short(found), mistake)

@@ -37,7 +37,10 @@ class Result:
         """What the mistake is, if it looks like a known one."""
         if self.mistake is None:
             return ""
-        return GENERAL.get(self.mistake) or "This looks like a known mistake. " + MISTAKES[self.mistake]
+        return (
+            GENERAL.get(self.mistake)
+            or "This looks like a known mistake. " + MISTAKES[self.mistake]
+        )
 
 
 @dataclass(frozen=True)

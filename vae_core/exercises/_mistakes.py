@@ -25,7 +25,8 @@ GENERAL: dict[str, str] = {
 MISTAKES: dict[str, str] = {
     "kl_missing_half": "The squares come without their factor ½, as in the tutorial's code. That "
     "is the divergence from another prior, with half the variance.",
-    "kl_sign": "The divergence has the wrong sign: it is never negative, and the ELBO subtracts it.",
+    "kl_sign": "The divergence, or a part of it, has the wrong sign. A divergence is never "
+    "negative, and the ELBO subtracts it.",
     "kl_missing_one": "The divergence is off by a constant in each dimension: at the prior itself "
     "it must be exactly 0.",
     "kl_reversed": "This is the divergence in the other direction: the roles of the two "

@@ -1,11 +1,13 @@
 """The bank of answers: for every code exercise right ones, written differently, and wrong ones.
 
 A wrong answer names the mistake that it makes, as a student would make it; the check must say so.
-A module ``bankNN.py`` holds those of one chapter.
+A module ``chapterNN.py`` holds those of one chapter; importing the package fills the lists.
 """
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -42,3 +44,7 @@ def wrong(exercise: str, mistake: str) -> Callable[[Any], Any]:
         return answer
 
     return add
+
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

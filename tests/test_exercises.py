@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import time
 from collections import Counter
 
 import pytest
+from answers import RIGHT, WRONG, Entry
 
-import tests.exercises as package
-from tests.exercises import bank
 from vae_core import exercises
-
-MODULES = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name != "bank")
-for name in MODULES:
-    if name.startswith("bank"):
-        importlib.import_module(f"tests.exercises.{name}")
 
 CODE = [name for name, exercise in exercises.EXERCISES.items() if exercise.kind == "code"]
 
 
-@pytest.mark.parametrize("entry", bank.RIGHT, ids=lambda e: e.label)
-def test_right_answers_are_accepted(entry: bank.Entry) -> None:
+@pytest.mark.parametrize("entry", RIGHT, ids=lambda e: e.label)
+def test_right_answers_are_accepted(entry: Entry) -> None:
     report = exercises.get(entry.exercise).check(entry.answer)
     assert report, report
     exercises.grade(entry.exercise, entry.answer)
 
 
-@pytest.mark.parametrize("entry", bank.WRONG, ids=lambda e: e.label)
-def test_wrong_answers_get_their_own_diagnosis(entry: bank.Entry) -> None:
+@pytest.mark.parametrize("entry", WRONG, ids=lambda e: e.label)
+def test_wrong_answers_get_their_own_diagnosis(entry: Entry) -> None:
     for seed, thorough in ((0, False), (1, True)):
         report = exercises.get(entry.exercise).check(entry.answer, seed=seed, thorough=thorough)
         assert not report
@@ -38,10 +30,10 @@ def test_wrong_answers_get_their_own_diagnosis(entry: bank.Entry) -> None:
 
 @pytest.mark.parametrize("name", CODE)
 def test_the_bank_covers_every_mistake_an_exercise_names(name: str) -> None:
-    banked = {e.mistake for e in bank.WRONG if e.exercise == name}
+    banked = {e.mistake for e in WRONG if e.exercise == name}
     assert set(exercises.get(name).mistakes) == banked
     assert len(banked) >= 3
-    assert Counter(e.exercise for e in bank.RIGHT)[name] >= 2
+    assert Counter(e.exercise for e in RIGHT)[name] >= 2
 
 
 def endless(*_: object, **__: object) -> None:
@@ -74,7 +66,9 @@ def test_no_answer_stops_a_check(name: str, answer: object, mistake: str) -> Non
     assert all(not result.ok for result in report.results[:1])
 
 
-@pytest.mark.parametrize("answer", [3, "text", [1, 2], object()], ids=["3", "text", "list", "object"])
+@pytest.mark.parametrize(
+    "answer", [3, "text", [1, 2], object()], ids=["3", "text", "list", "object"]
+)
 @pytest.mark.parametrize("name", list(exercises.EXERCISES))
 def test_an_answer_of_another_kind_gets_a_sentence(name: str, answer: object) -> None:
     report = exercises.get(name).check(answer)
