@@ -1,0 +1,83 @@
+"""The classic mistakes, and the sentence that says to a student which one an answer looks like.
+
+A sentence names the mistake and why it matters. It never says what to write instead.
+"""
+
+from __future__ import annotations
+
+__all__ = ["GENERAL", "MISTAKES"]
+
+# What can go wrong with any answer; the attempt itself finds these.
+GENERAL: dict[str, str] = {
+    "not_answered": "This one has not been answered yet.",
+    "raises": "Your function stopped with an error. Call it by hand with the inputs shown.",
+    "hung": "Your function did not come back in time. Is there a loop that never ends?",
+    "none": "Your function returned None. Did it end without a return?",
+    "type": "The result is not of the type that was asked for.",
+    "shape": "The result has the wrong shape. Which dimensions are summed, which are kept?",
+    "not_finite": "The result holds NaN or infinite values, for inputs that are all finite.",
+    "mutates": "Your function changed its input. The caller still needs it: work on a copy.",
+    "detached": "No gradient flows from the result to an input that it depends on. Is something "
+    "detached, or turned into a plain number on the way?",
+}
+
+# The mistakes of the subject; an exercise names those that apply to it.
+MISTAKES: dict[str, str] = {
+    "kl_missing_half": "The squares come without their factor ½, as in the tutorial's code. That "
+    "is the divergence from another prior, with half the variance.",
+    "kl_sign": "The divergence, or a part of it, has the wrong sign. A divergence is never "
+    "negative, and the ELBO subtracts it.",
+    "kl_missing_one": "The divergence is off by a constant in each dimension: at the prior itself "
+    "it must be exactly 0.",
+    "kl_reversed": "This is the divergence in the other direction: the roles of the two "
+    "distributions are exchanged.",
+    "log_variance": "The log standard deviation is used as if it were the log variance, or the "
+    "reverse: a factor 2 in the exponent.",
+    "no_exp": "The log standard deviation is used as if it were the standard deviation: the "
+    "exponential is missing.",
+    "variance_for_sigma": "A variance stands where a standard deviation is meant, or the reverse.",
+    "mean_over_pixels": "The terms are averaged over pixels or latents, where they must be summed: "
+    "this weighs one part of the objective hundreds of times too little.",
+    "sum_over_batch": "The terms are summed over the batch, where each example has its own number "
+    "or the mean is asked.",
+    "mean_over_batch": "The batch has been averaged away, where each example has its own number.",
+    "grey_cross_entropy": "Cross-entropy on grey pixels is not a log-likelihood: its exponential "
+    "does not integrate to 1.",
+    "missing_log_2pi": "The constant ½ log 2π of each dimension is missing, so this is no "
+    "log-density: its exponential does not integrate to 1.",
+    "missing_log_sigma": "The term log σ is missing, so that a larger σ costs nothing: the density "
+    "does not integrate to 1.",
+    "missing_half_square": "The square stands without its factor ½.",
+    "squared_error_only": "This is a squared error, not a log-likelihood: it fixes σ silently.",
+    "sample_for_rsample": "The draw cuts the graph: it is as random as it should be, but no "
+    "gradient reaches the parameters.",
+    "shared_noise": "All examples of the batch get the same noise. Each needs its own.",
+    "no_noise": "There is no noise: the result is the same each time, and does not have the "
+    "variance that was asked for.",
+    "sampled_mean": "The result is random where the mean is asked.",
+    "label_missing_encoder": "The encoder does not look at the label.",
+    "label_missing_decoder": "The decoder does not look at the label.",
+    "label_as_number": "The label goes in as a number, as if 9 were near 8 and far from 0.",
+    "naive_logsumexp": "The exponentials under- or overflow: nothing was taken out before they "
+    "were computed.",
+    "mean_of_logs": "This is the mean of the logs where the log of the mean is asked. By Jensen's "
+    "inequality it is too low.",
+    "missing_log_n": "The result grows with the number of draws: the log of a sum is not the log "
+    "of a mean.",
+    "no_density_ratio": "The draws come from Q and are weighted as if they came from the prior: "
+    "the ratio P(z)/Q(z|X) is missing.",
+    "inverse_ratio": "The ratio of the densities is upside down.",
+    "softmax_for_sigmoid": "The outputs compete with each other: a softmax stands where each pixel "
+    "has a probability of its own.",
+    "logits_as_probabilities": "Logits are taken for probabilities, or the reverse.",
+    "transposed": "The numbers are right and in the wrong order: rows and columns are exchanged.",
+    "test_leak": "Something was computed from the test data, and used on them.",
+    "wrong_gradient": "The gradient flows through an argument that must be held fixed here, or "
+    "does not flow through the one that moves.",
+    "detached_sigma": "No gradient reaches σ.",
+    "detached_mean": "No gradient reaches the mean.",
+    "seed_in_loop": "The generator is seeded again in each round, so all draws are the same.",
+    "biased_baseline": "The baseline depends on the very draw that it is subtracted from, which "
+    "makes the estimate wrong on average.",
+    "log_base": "Nats and bits are mixed up: a factor log 2.",
+}
