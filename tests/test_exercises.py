@@ -26,6 +26,21 @@ def test_wrong_answers_get_their_own_diagnosis(entry: Entry) -> None:
         report = exercises.get(entry.exercise).check(entry.answer, seed=seed, thorough=thorough)
         assert not report
         assert report.mistake == entry.mistake, report
+        # Without a mistake to name, a derivation's report says which line, or what is missing.
+        assert entry.mistake or next(r for r in report.results if r.ok is False).found
+
+
+def test_only_derivations_may_lack_a_diagnosis() -> None:
+    without = {e.exercise for e in WRONG if e.mistake is None}
+    assert {exercises.get(name).kind for name in without} <= {"derivation"}
+
+
+def test_a_wrong_derivation_is_told_its_line_and_not_its_goal() -> None:
+    check = exercises.get("kl_wide_prior").check
+    assert "line (b)" in repr(check(["KL(N(z; mu, sigma^2) || N(z; 0, tau^2))", "log(tau)"]))
+    unfinished = repr(check(lambda: ["= KL(N(z; mu / tau, (sigma / tau)^2) || N(z; 0, 1))"]))
+    assert "not yet" in unfinished
+    assert "log" not in unfinished
 
 
 @pytest.mark.parametrize("name", CODE)

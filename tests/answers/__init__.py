@@ -36,8 +36,11 @@ def right(exercise: str) -> Callable[[Any], Any]:
     return add
 
 
-def wrong(exercise: str, mistake: str) -> Callable[[Any], Any]:
-    """Mark a function as a wrong answer, whose diagnosis must be ``mistake``."""
+def wrong(exercise: str, mistake: str | None) -> Callable[[Any], Any]:
+    """Mark a function as a wrong answer, whose diagnosis must be ``mistake``.
+
+    A derivation's is None: its report names the wrong line instead.
+    """
 
     def add(answer: Any) -> Any:
         WRONG.append(Entry(exercise, mistake, answer))

@@ -145,3 +145,77 @@ def full_without_log_det(mu, factor):
 def log_det_of_the_factor(mu, factor):
     log_det = torch.diagonal(factor, dim1=-2, dim2=-1).log().sum(-1)
     return 0.5 * (factor.square().sum((-2, -1)) + mu.square().sum(-1) - mu.shape[-1] - log_det)
+
+
+WIDE = "kl_wide_prior"
+
+
+@right(WIDE)
+def line_by_line():
+    return [
+        "= E[log N(z; mu, sigma^2) - log N(z; 0, tau^2)]      # the definition",
+        "= E[log(tau / sigma) + z^2 / (2 * tau^2) - (z - mu)^2 / (2 * sigma^2)]",
+        "= log(tau / sigma) + E[z^2] / (2 * tau^2) - 1/2      # a variance by itself",
+        "= log(tau / sigma) + (sigma^2 + mu^2) / (2 * tau^2) - 1/2",
+    ]
+
+
+@right(WIDE)
+def by_scaling():
+    return """
+    # z / tau is a Gaussian again, and the divergence does not change
+    = KL(N(z; mu / tau, (sigma / tau)^2) || N(z; 0, 1))
+    = ((sigma / tau)^2 + (mu / tau)^2 - 1) / 2 - log(sigma / tau)
+    """
+
+
+@wrong(WIDE, None)
+def ratio_upside_down():
+    return ["log(sigma / tau) + (sigma^2 + mu^2) / (2 * tau^2) - 1/2"]
+
+
+@wrong(WIDE, None)
+def without_the_half():
+    return [line_by_line()[0], "= log(tau / sigma) + (sigma^2 + mu^2) / tau^2 - 1"]
+
+
+@wrong(WIDE, None)
+def stops_at_an_expectation():
+    return line_by_line()[:3]
+
+
+SWEEP = "kl_factor_sweep"
+
+
+def train_tiny(kl, v, steps=400):
+    w, a, log_t = (
+        torch.tensor(x0, dtype=torch.float64, requires_grad=True) for x0 in (0.5, 0.5, 0.0)
+    )
+    adam = torch.optim.Adam([w, a, log_t], lr=0.05)
+    for _ in range(steps):
+        square, spread = a**2 * v, (2 * log_t).exp()
+        loss = 0.5 * (v * (1 - w * a) ** 2 + w**2 * spread) + kl(square, spread, log_t)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    return w.item(), (a**2 * v + (2 * log_t).exp()).item()
+
+
+@right(SWEEP)
+def trained(betas, v):
+    return {b: train_tiny(lambda m2, s2, t, b=b: b * (0.5 * (m2 + s2 - 1) - t), v) for b in betas}
+
+
+@right(SWEEP)
+def solved_by_hand(betas, v):
+    return {b: (max(v - b, 0) ** 0.5, 1.0) for b in betas}
+
+
+@wrong(SWEEP, "kl_missing_half")
+def sweeps_the_printed_term(betas, v):
+    return {b: train_tiny(lambda m2, s2, t, b=b: b * (m2 + s2 - t - 0.5), v) for b in betas}
+
+
+@wrong(SWEEP, "kl_missing_half")
+def sweeps_twice_the_term(betas, v):
+    return {b: train_tiny(lambda m2, s2, t, b=b: b * (m2 + s2 - 1 - 2 * t), v) for b in betas}

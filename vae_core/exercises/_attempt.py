@@ -152,14 +152,16 @@ class Attempt:
         if not bool(holds):
             raise Failure(expected, found if isinstance(found, str) else _short(found), mistake)
 
-    def derivation(self, left: str, goal: str, **options: Any) -> None:
-        """Fail unless the answer, a list of typed lines, leads from ``left`` to ``goal``.
+    def derivation(self, left: str, goal: str, **options: Any) -> list[str]:
+        """The answer's lines, or a ``Failure`` unless they lead from ``left`` to ``goal``.
 
-        options: as for ``symbolic.workbench``. Every line is checked against the one before.
+        The answer is a list of lines, a text, or a function without arguments that returns one of
+        them. options: as for ``symbolic.workbench``. Every line is checked against the one before.
         """
-        lines = self.answer.splitlines() if isinstance(self.answer, str) else self.answer
+        given = self() if callable(self.answer) else self.answer
+        lines = given.splitlines() if isinstance(given, str) else given
         if not isinstance(lines, (list, tuple)) or not all(isinstance(t, str) for t in lines):
-            raise Failure("a list of lines, each a string", _short(self.answer), "type")
+            raise Failure("a list of lines, each a string", _short(given), "type")
         lines = [line for line in lines if line.strip() and not line.strip().startswith("#")]
         if not lines:
             raise Failure("a chain of lines", "no line", "not_answered")
@@ -167,8 +169,11 @@ class Attempt:
 
         verdict = symbolic.workbench(left, lines, goal=goal, **options)
         if not verdict:
-            wrong = [text for text in verdict.verdicts if not text.startswith("✓")]
-            raise Failure("each line equal to the one before, and the goal at the end", wrong[0])
+            wrong = next(text for text in verdict.verdicts if not text.startswith("✓"))
+            if wrong.startswith("✗ the last line is not yet"):  # the goal may be the question
+                wrong = f"a chain that holds, and ends at {lines[-1].strip()}"
+            raise Failure("each line equal to the one before, and the goal at the end", wrong)
+        return lines
 
     def gradient(self, result: Tensor, source: Tensor, mistake: str = "detached") -> Tensor:
         """The gradient of ``result.sum()`` by ``source``; a ``Failure`` if none flows."""

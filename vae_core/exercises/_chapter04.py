@@ -196,21 +196,62 @@ wide = Exercise(
 def _wide_chain(attempt: Attempt) -> None:
     from vae_core import symbolic
 
-    mu = sp.Symbol("mu", real=True)
+    mu, z = sp.symbols("mu z", real=True)
     sigma, tau = sp.symbols("sigma tau", positive=True)
-    names = {"mu": mu, "sigma": sigma, "tau": tau}
-    attempt.derivation(
+    lines = attempt.derivation(
         "KL(N(z; mu, sigma^2) || N(z; 0, tau^2))",
         "log(tau / sigma) + (sigma^2 + mu^2) / (2 * tau^2) - 1/2",
-        names=names,
+        names={"mu": mu, "sigma": sigma, "tau": tau},
+        q=symbolic.Normal(z, mu, sigma**2),
         interpretations=(symbolic.integration(),),
     )
-    last = [line for line in attempt.answer if line.strip()][-1]
+    last = lines[-1].partition("#")[0].strip()
     attempt.require(
-        "KL" not in last and "E[" not in last and "int(" not in last,
+        not any(sign in last for sign in ("KL", "D[", "E[", "E_", "int(")),
         "a closed form as the last line",
         last,
     )
 
 
-EXERCISES = (kl, full, wide)
+sweep = Exercise(
+    "kl_factor_sweep",
+    chapter=4,
+    kind="experiment",
+    title="The divergence weighed by a factor",
+    signature="kl_factor_sweep(betas, v) -> a dict from each beta to (w, the codes' variance), as "
+    "the chapter's train_tiny finds them with beta times the divergence, for data of variance v",
+    mistakes=("kl_missing_half",),
+)
+
+
+@sweep.step("gives two numbers for each factor")
+def _sweep_form(attempt: Attempt) -> None:
+    found = attempt([1.0], 3.0, seconds=20)
+    attempt.require(isinstance(found, dict) and set(found) == {1.0}, "a dict {1.0: ...}", found)
+    pair = found[1.0]
+    attempt.require(isinstance(pair, (tuple, list)) and len(pair) == 2, "two numbers", pair)
+    for value in pair:
+        attempt.number(value)
+
+
+@sweep.step("finds the decoder and the codes of least loss")
+def _sweep_values(attempt: Attempt) -> None:
+    # The tiny model's optimum in closed form; printed: with the tutorial's term, weighed likewise.
+    v = 4.0 + 2.0 * float(torch.rand((), generator=attempt.generator))
+    betas = [0.5, 2.0] + [1.0, 8.0] * attempt.thorough
+    found = attempt(betas, v, seconds=40)
+    for beta in betas:
+        w, variance = (attempt.number(value) for value in found[beta])
+        used, twice = max(v - beta, 0.0), max(v - 2 * beta, 0.0)
+        attempt.close(
+            w**2,
+            used,
+            f"the decoder's w squared with beta = {beta:g} and v = {v:.3g}",
+            mistakes={"kl_missing_half": [twice, 2 * used]},
+            rtol=0.02,
+            atol=0.02,
+        )
+        attempt.close(variance, 1.0, f"the codes' variance with beta = {beta:g}", rtol=0.02)
+
+
+EXERCISES = (kl, full, wide, sweep)
