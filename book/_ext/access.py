@@ -32,7 +32,9 @@ class StillPictures(SphinxPostTransform):
                 continue
             shown = {child["mime_type"]: child for child in bundle.children}
             page, picture = shown.get("text/html"), shown.get("image/png")
-            words = page and PICTURE.search("".join(raw.rawsource for raw in page.findall(nodes.raw)))
+            words = page and PICTURE.search(
+                "".join(raw.rawsource for raw in page.findall(nodes.raw))
+            )
             image = picture and next(picture.findall(nodes.image), None)
             if words and image:
                 still = image.deepcopy()
