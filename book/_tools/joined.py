@@ -171,14 +171,14 @@ def join(book: Path, chapters: str = "Chapters") -> Joined:
         running = title
         if part_title == chapters:
             number += 1
-            running = f"{number}  {title}"
+            running = f"{number} {title}"
             first = part.select_one("h1")
             if first is not None:
                 label = BeautifulSoup(f'<p class="number">Chapter {number}</p>', "html.parser")
                 first.insert_before(label)
         own = headings(part, name)
         if own and part_title == chapters:
-            own[0] = own[0]._replace(title=f"{number}  {own[0].title}")
+            own[0] = own[0]._replace(title=f"{number} {own[0].title}")
         opens = places and places[-1].depth == 0
         anchor = f'<span id="{places[-1].id}"></span>' if opens else ""
         places += own

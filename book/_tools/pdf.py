@@ -41,7 +41,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 MATHJAX = """window.MathJax = {
   options: { processHtmlClass: "tex2jax_process|mathjax_process|math|output_area",
              enableMenu: false, menuOptions: { settings: { assistiveMml: false } } },
-  chtml: { fontURL: "/_static/mathjax/output/chtml/fonts/woff-v2", matchFontHeight: false },
+  chtml: { fontURL: "/_static/mathjax/output/chtml/fonts/woff-v2" },
 };"""
 
 # What is still too wide for the paper is made smaller, as a whole.
@@ -65,6 +65,13 @@ FIT = """() => {
   });
   return over;
 }"""
+
+
+# What would be cut at the edge of the paper, after that.
+CUT = """() => [...document.querySelectorAll("main *")]
+  .filter((e) => e.getClientRects().length && !e.closest("mjx-container mjx-math")
+    && e.getBoundingClientRect().right > document.documentElement.clientWidth + 2)
+  .map((e) => e.outerHTML.slice(0, 100))"""
 
 
 def cover(title: str, author: str) -> str:
@@ -200,6 +207,9 @@ def make(output: Path = OUTPUT) -> Path:
     with opened(document(joined, title, author)) as page:
         for text, ratio in page.evaluate(FIT):
             print(f"made very small to fit the paper ({ratio:.2f}): {text!r}")
+        cut = page.evaluate(CUT)
+        if cut:
+            raise ValueError(f"{len(cut)} things are wider than the paper: {cut[:5]}")
         print("printing, first for the page numbers", flush=True)
         at = destinations(PdfReader(io.BytesIO(print_pages(page))))
         numbers = {identity: number for identity, (number, _) in at.items()}
