@@ -22,7 +22,7 @@ unexport JUPYTER_PATH JUPYTER_CONFIG_DIR PYTHONPATH PYTHONHOME MPLBACKEND PYTHON
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup zoo book pdf serve test check lint types unit nbval browser notebooks bench lock \
+.PHONY: help setup zoo book pdf serve test check lint types unit nbval browser access notebooks bench lock \
 	repository clean distclean
 
 help: ## list the commands
@@ -104,6 +104,9 @@ nbval: zoo
 
 browser: book pdf
 	@$(BESIDE) tests/browser
+
+access: book ## axe over the whole of every page, wide and on a phone, light and dark
+	@AXE_WHOLE=1 $(BESIDE) tests/browser/test_access.py -k axe
 
 bench: setup ## print the performance tables
 	@$(BIN)/python -m benchmarks
