@@ -106,7 +106,7 @@ browser: book pdf
 	@$(BESIDE) tests/browser
 
 access: book ## axe over the whole of every page, wide and on a phone, light and dark
-	@AXE_WHOLE=1 $(BESIDE) tests/browser/test_access.py -k axe
+	@AXE_WHOLE=1 $(BESIDE) tests/browser/test_access.py -k axe --dist load
 
 bench: setup ## print the performance tables
 	@$(BIN)/python -m benchmarks
