@@ -22,7 +22,7 @@ unexport JUPYTER_PATH JUPYTER_CONFIG_DIR PYTHONPATH PYTHONHOME MPLBACKEND PYTHON
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup zoo book serve test check lint types unit nbval browser notebooks bench lock \
+.PHONY: help setup zoo book pdf serve test check lint types unit nbval browser access notebooks bench lock \
 	repository clean distclean
 
 help: ## list the commands
@@ -71,6 +71,10 @@ serve: book ## build, then serve the book on this machine (PORT=8000)
 	@echo "http://localhost:$(PORT) (stop with Ctrl-C)"
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
+# Printed by the browser that the tests use too; nothing is executed again.
+pdf: book ## the whole book as one PDF, _build/vae-book.pdf
+	@$(BIN)/python book/_tools/pdf.py
+
 notebooks: zoo ## re-execute every notebook in place and normalise it
 	@for notebook in $$(find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*' | sort); do \
 	  $(BIN)/jupyter-nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=900 \
@@ -98,8 +102,11 @@ unit: setup
 nbval: zoo
 	@$(BESIDE) notebooks --nbval --nbval-current-env --nbval-cell-timeout=900
 
-browser: book
+browser: book pdf
 	@$(BESIDE) tests/browser
+
+access: book ## axe over the whole of every page, wide and on a phone, light and dark
+	@AXE_WHOLE=1 $(BESIDE) tests/browser/test_access.py -k axe --dist load
 
 bench: setup ## print the performance tables
 	@$(BIN)/python -m benchmarks

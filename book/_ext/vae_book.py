@@ -98,6 +98,8 @@ def mathjax_without_fonts(app: Sphinx, config: Any) -> None:
 
 # A shape or an interval in brackets, such as [batch, *shape]; not inside a literal.
 BRACKETS = re.compile(r"(?<![`\w])(\[[^\[\]`]*\])(?![`(])")
+# A named tuple lists its fields as a function its arguments.
+NAPOLEON = Config(napoleon_custom_sections=[("Fields", "params_style")])
 LITERAL = re.compile(r"(``.*?``|:\w+:`[^`]*`)", re.DOTALL)
 
 
@@ -121,7 +123,7 @@ def read_docstring(
     text = as_markup("\n".join(lines))
     # Napoleon would take a property's "Standard deviation: ..." for a type and its description.
     sections = what in {"class", "exception", "function", "method"}
-    lines[:] = GoogleDocstring(text, Config()).lines() if sections else text.split("\n")
+    lines[:] = GoogleDocstring(text, NAPOLEON).lines() if sections else text.split("\n")
 
 
 def skip_field(
