@@ -79,5 +79,17 @@ MISTAKES: dict[str, str] = {
     "seed_in_loop": "The generator is seeded again in each round, so all draws are the same.",
     "biased_baseline": "The baseline depends on the very draw that it is subtracted from, which "
     "makes the estimate wrong on average.",
+    # Chapter 6
+    "shared_noise_latents": "All latents of an example get the same noise, so that they can only "
+    "move together. Each dimension needs its own.",
+    "uniform_noise": "The noise is uniform, not normal, so that the spread is not the one that was "
+    "asked for.",
+    "generator_ignored": "The noise does not come from the generator that was handed in, so that "
+    "no one can repeat the draw.",
+    "baseline_missing": "Nothing is subtracted from f. The estimate is right on average, and its "
+    "variance is that of the plain score function.",
+    "score_without_sigma": "The score is off by a power of σ: it is the derivative of the "
+    "log-density by the mean, not the noise itself.",
+    "score_sign": "The estimate has the wrong sign: it says where f falls.",
     "log_base": "Nats and bits are mixed up: a factor log 2.",
 }
