@@ -91,5 +91,15 @@ MISTAKES: dict[str, str] = {
     "score_without_sigma": "The score is off by a power of σ: it is the derivative of the "
     "log-density by the mean, not the noise itself.",
     "score_sign": "The estimate has the wrong sign: it says where f falls.",
+    # Chapter 7
+    "unequal_portions": "Each portion counts the same, however many draws are in it, or its result "
+    "is added as if the others were not there.",
+    "stale_maximum": "Sums taken on different scales are added: when the largest weight changes, "
+    "what was summed before is still on the old scale.",
+    "squares_not_rescaled": "The sum is brought to the new scale, the sum of the squares is not, "
+    "or not by the square.",
+    "holds_all": "All portions are kept until the end, so that memory grows with the stream.",
+    "uncentred": "The mean square is taken for the variance: a latent that sits far from 0 without "
+    "moving would count.",
     "log_base": "Nats and bits are mixed up: a factor log 2.",
 }
