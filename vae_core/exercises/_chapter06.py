@@ -181,7 +181,9 @@ def _loo_compare(attempt: Attempt, name: str, draws: int, k: int) -> None:
     slope = _slope(f, mu, sigma, noise).mean(1)
     found = attempt(f, mu, sigma, noise)
     if isinstance(found, Tensor) and found.ndim == 0:
-        attempt.close(found, right, "one estimate a row", mistakes={"mean_over_batch": right.mean()})
+        attempt.close(
+            found, right, "one estimate a row", mistakes={"mean_over_batch": right.mean()}
+        )
     attempt.close(
         attempt.tensor(found, (draws,)).detach(),
         right,
@@ -255,9 +257,7 @@ path = Exercise(
 
 @path.step("each line follows from the one before, and the last has no mean left in it")
 def _path_chain(attempt: Attempt) -> None:
-    _chain(
-        attempt, "E[(2 * z * (z - mu) / sigma)^2] - (2 * sigma)^2", "4 * mu^2 + 8 * sigma^2"
-    )
+    _chain(attempt, "E[(2 * z * (z - mu) / sigma)^2] - (2 * sigma)^2", "4 * mu^2 + 8 * sigma^2")
 
 
 score = Exercise(

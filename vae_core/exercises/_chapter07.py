@@ -63,7 +63,9 @@ def _log_p_shape(attempt: Attempt) -> None:
     found = attempt(*three)
     if isinstance(found, Tensor) and found.ndim == 0:
         mean = _log_mean(three[0] + three[1] - three[2]).mean()
-        attempt.close(found, torch.zeros(4), "one number an image", mistakes={"mean_over_batch": mean})
+        attempt.close(
+            found, torch.zeros(4), "one number an image", mistakes={"mean_over_batch": mean}
+        )
     attempt.tensor(found, (4,))
 
 

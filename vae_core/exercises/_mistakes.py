@@ -101,5 +101,23 @@ MISTAKES: dict[str, str] = {
     "holds_all": "All portions are kept until the end, so that memory grows with the stream.",
     "uncentred": "The mean square is taken for the variance: a latent that sits far from 0 without "
     "moving would count.",
+    # Chapter 8
+    "prior_missing": "The prior has been left out: this is what the likelihood alone says of z.",
+    "cell_width": "A sum stands for an integral: the width of the grid's cells is missing.",
+    "exp_left_in": "This is the density itself, where its logarithm is asked.",
+    "not_normalised": "P(X, z) is used as if it were P(z|X): it integrates to P(X), not to 1.",
+    "not_centred": "The decoder's offset has not been taken off X.",
+    "precision_for_covariance": "This is the precision, the inverse of the covariance.",
+    "map_inverted": "This is the way back, from the data to the code.",
+    "density_for_cdf": "A density stands where a distribution function is meant.",
+    "moments_only": "The mean and the variance are right and the quantiles are not: a stretched "
+    "Gaussian remains a Gaussian.",
+    "tail_lost": "Far out a probability near 1 has been rounded, and with it all that was known of "
+    "z. What is left of 1 there is exact when it is computed by itself.",
+    "no_logs": "The fit was made on plain axes, or on one logarithmic axis, where a power law is "
+    "no straight line.",
+    "log_constant": "The constant is still a logarithm, or was raised with another base than the "
+    "one it was taken with.",
+    "axes_exchanged": "The axes are exchanged: sigma has been fitted to the gap.",
     "log_base": "Nats and bits are mixed up: a factor log 2.",
 }
