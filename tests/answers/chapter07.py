@@ -27,7 +27,7 @@ def largest_first(log_p_x, log_p_z, log_q):
 @right(NAME)
 def one_at_a_time(log_p_x, log_p_z, log_q):
     total = torch.full_like(log_q[0], -math.inf)
-    for a, b, c in zip(log_p_x, log_p_z, log_q):
+    for a, b, c in zip(log_p_x, log_p_z, log_q, strict=True):
         total = torch.logaddexp(total, a + b - c)
     return total - math.log(len(log_q))
 

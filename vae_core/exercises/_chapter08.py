@@ -95,7 +95,7 @@ gap = Exercise(
     kind="code",
     title="The gap of a given Q, in nats",
     signature="grid_gap(log_joint, mu, log_sigma, grid) -> D[Q(z|X) || P(z|X)] in nats, [n]; "
-    "log_joint: log P(X, z), [n, places]; Q = N(mu, sigma^2), mu and log_sigma: [n]; grid: [places]",
+    "log_joint: log P(X, z), [n, places]; Q = N(mu, sigma^2), mu, log_sigma: [n]; grid: [places]",
     mistakes=(
         "kl_reversed",
         "kl_sign",

@@ -119,5 +119,22 @@ MISTAKES: dict[str, str] = {
     "log_constant": "The constant is still a logarithm, or was raised with another base than the "
     "one it was taken with.",
     "axes_exchanged": "The axes are exchanged: sigma has been fitted to the gap.",
+    # Chapter 9
+    "bits_not_back": "The bits that the choice of z gives back are missing from the account, or "
+    "stand on the side of the costs.",
+    "rate_sign": "The rate has the wrong sign: a message takes a positive number of bits.",
+    "per_image": "This is the number of bits an image, not a pixel.",
+    "missing_edges": "The probabilities do not sum to 1: what lies below the lowest level and "
+    "above the highest belongs to nobody.",
+    "density_for_mass": "This is a density at one point, not the mass of a bin.",
+    "sigma_for_scale": "A logistic's scale is not its standard deviation.",
+    "zero_frequency": "A frequency is 0, so this symbol cannot be told at all.",
+    "sum_off": "The frequencies do not sum to the total, so the coder's slots do not fit.",
+    "flat_code": "All symbols cost about the same, whatever their probabilities are.",
+    "cumulative_missing": "Pushing and popping do not undo each other: the place where a symbol's "
+    "slots begin is left out, or differs between the two.",
+    "float_state": "The state is no longer an exact whole number: a division has rounded it.",
+    "not_reversed": "The symbols come back in the order in which they were pushed. A stack gives "
+    "the last one first.",
     "log_base": "Nats and bits are mixed up: a factor log 2.",
 }
