@@ -152,11 +152,14 @@ class Attempt:
         if not bool(holds):
             raise Failure(expected, found if isinstance(found, str) else _short(found), mistake)
 
-    def derivation(self, left: str, goal: str, **options: Any) -> list[str]:
+    def derivation(
+        self, left: str, goal: str, *, closed: bool = False, **options: Any
+    ) -> list[str]:
         """The answer's lines, or a ``Failure`` unless they lead from ``left`` to ``goal``.
 
         The answer is a list of lines, a text, or a function without arguments that returns one of
-        them. options: as for ``symbolic.workbench``. Every line is checked against the one before.
+        them. closed: no mean, divergence or integral may be left in the last line. options: as for
+        ``symbolic.workbench``. Every line is checked against the one before.
         """
         given = self() if callable(self.answer) else self.answer
         lines = given.splitlines() if isinstance(given, str) else given
@@ -173,7 +176,10 @@ class Attempt:
             if wrong.startswith("✗ the last line is not yet"):  # the goal may be the question
                 wrong = f"a chain that holds, and ends at {lines[-1].strip()}"
             raise Failure("each line equal to the one before, and the goal at the end", wrong)
-        return lines
+        last = lines[-1].partition("#")[0]
+        if closed and any(sign in last for sign in ("KL(", "D[", "E[", "E_", "int(")):
+            raise Failure("a closed form as the last line", lines[-1].strip())
+        return list(lines)
 
     def gradient(self, result: Tensor, source: Tensor, mistake: str = "detached") -> Tensor:
         """The gradient of ``result.sum()`` by ``source``; a ``Failure`` if none flows."""

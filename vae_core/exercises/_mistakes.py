@@ -79,5 +79,62 @@ MISTAKES: dict[str, str] = {
     "seed_in_loop": "The generator is seeded again in each round, so all draws are the same.",
     "biased_baseline": "The baseline depends on the very draw that it is subtracted from, which "
     "makes the estimate wrong on average.",
+    # Chapter 6
+    "shared_noise_latents": "All latents of an example get the same noise, so that they can only "
+    "move together. Each dimension needs its own.",
+    "uniform_noise": "The noise is uniform, not normal, so that the spread is not the one that was "
+    "asked for.",
+    "generator_ignored": "The noise does not come from the generator that was handed in, so that "
+    "no one can repeat the draw.",
+    "baseline_missing": "Nothing is subtracted from f. The estimate is right on average, and its "
+    "variance is that of the plain score function.",
+    "score_without_sigma": "The score is off by a power of σ: it is the derivative of the "
+    "log-density by the mean, not the noise itself.",
+    "score_sign": "The estimate has the wrong sign: it says where f falls.",
+    # Chapter 7
+    "unequal_portions": "Each portion counts the same, however many draws are in it, or its result "
+    "is added as if the others were not there.",
+    "stale_maximum": "Sums taken on different scales are added: when the largest weight changes, "
+    "what was summed before is still on the old scale.",
+    "squares_not_rescaled": "The sum is brought to the new scale, the sum of the squares is not, "
+    "or not by the square.",
+    "holds_all": "All portions are kept until the end, so that memory grows with the stream.",
+    "uncentred": "The mean square is taken for the variance: a latent that sits far from 0 without "
+    "moving would count.",
+    # Chapter 8
+    "prior_missing": "The prior has been left out: this is what the likelihood alone says of z.",
+    "cell_width": "A sum stands for an integral: the width of the grid's cells is missing.",
+    "exp_left_in": "This is the density itself, where its logarithm is asked.",
+    "not_normalised": "P(X, z) is used as if it were P(z|X): it integrates to P(X), not to 1.",
+    "not_centred": "The decoder's offset has not been taken off X.",
+    "precision_for_covariance": "This is the precision, the inverse of the covariance.",
+    "map_inverted": "This is the way back, from the data to the code.",
+    "density_for_cdf": "A density stands where a distribution function is meant.",
+    "moments_only": "The mean and the variance are right and the quantiles are not: a stretched "
+    "Gaussian remains a Gaussian.",
+    "tail_lost": "Far out a probability near 1 has been rounded, and with it all that was known of "
+    "z. What is left of 1 there is exact when it is computed by itself.",
+    "no_logs": "The fit was made on plain axes, or on one logarithmic axis, where a power law is "
+    "no straight line.",
+    "log_constant": "The constant is still a logarithm, or was raised with another base than the "
+    "one it was taken with.",
+    "axes_exchanged": "The axes are exchanged: sigma has been fitted to the gap.",
+    # Chapter 9
+    "bits_not_back": "The bits that the choice of z gives back are missing from the account, or "
+    "stand on the side of the costs.",
+    "rate_sign": "The rate has the wrong sign: a message takes a positive number of bits.",
+    "per_image": "This is the number of bits an image, not a pixel.",
+    "missing_edges": "The probabilities do not sum to 1: what lies below the lowest level and "
+    "above the highest belongs to nobody.",
+    "density_for_mass": "This is a density at one point, not the mass of a bin.",
+    "sigma_for_scale": "A logistic's scale is not its standard deviation.",
+    "zero_frequency": "A frequency is 0, so this symbol cannot be told at all.",
+    "sum_off": "The frequencies do not sum to the total, so the coder's slots do not fit.",
+    "flat_code": "All symbols cost about the same, whatever their probabilities are.",
+    "cumulative_missing": "Pushing and popping do not undo each other: the place where a symbol's "
+    "slots begin is left out, or differs between the two.",
+    "float_state": "The state is no longer an exact whole number: a division has rounded it.",
+    "not_reversed": "The symbols come back in the order in which they were pushed. A stack gives "
+    "the last one first.",
     "log_base": "Nats and bits are mixed up: a factor log 2.",
 }
