@@ -22,8 +22,8 @@ unexport JUPYTER_PATH JUPYTER_CONFIG_DIR PYTHONPATH PYTHONHOME MPLBACKEND PYTHON
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup zoo book serve test check lint types unit nbval browser notebooks bench lock \
-	repository clean distclean
+.PHONY: help setup zoo book serve zip test check lint types unit nbval browser colab notebooks bench \
+	lock repository clean distclean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -71,6 +71,9 @@ serve: book ## build, then serve the book on this machine (PORT=8000)
 	@echo "http://localhost:$(PORT) (stop with Ctrl-C)"
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
+zip: book ## the built book as one archive that opens from disk, for a class or a USB stick
+	@$(BIN)/python book/_tools/archive.py
+
 notebooks: zoo ## re-execute every notebook in place and normalise it
 	@for notebook in $$(find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*' | sort); do \
 	  $(BIN)/jupyter-nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=900 \
@@ -100,6 +103,9 @@ nbval: zoo
 
 browser: book
 	@$(BESIDE) tests/browser
+
+colab: zoo ## run every notebook as Colab does; TORCH=newest or a version: beside that PyTorch
+	@$(BIN)/python book/_tools/colab.py $(if $(TORCH),--torch $(TORCH)) $(NOTEBOOKS)
 
 bench: setup ## print the performance tables
 	@$(BIN)/python -m benchmarks

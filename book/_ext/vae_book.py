@@ -6,7 +6,7 @@
 - One plain line on standard output for each notebook, with the seconds it took.
 - `{{ repository }}` in a page is the address from `_config.yml`, `{{ reading_time }}` its minutes.
 - Derivations know that they are shown in the book, where their equations carry labels.
-- Mathematics needs no web fonts, and Colab's button stands only where Colab can open the page.
+- Mathematics needs no web fonts. Colab's button and badge stand where Colab can open the page.
 - The reference reads the package's docstrings as they are written: shapes in brackets, plain words.
 """
 
@@ -19,6 +19,7 @@ import os
 import re
 import shutil
 import time
+from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,16 @@ def first_blobs_only(html: str) -> str:
     return BLOB.sub(keep, html)
 
 
+def with_badge(body: str, buttons: list[dict]) -> str:
+    """Put a plain "Open in Colab" under a page's title, where the theme has a button for it."""
+    launch = [b for group in buttons for b in group.get("buttons", [group])]
+    links = [b["url"] for b in launch if "colab.research" in b.get("url", "")]
+    if not links:
+        return body
+    badge = f'<p class="vae-colab"><a href="{escape(links[0])}">Open in Colab</a></p>'
+    return body.replace("</h1>", f"</h1>\n{badge}", 1)
+
+
 def finish_page(app: Sphinx, pagename: str, template: str, context: dict, doctree: Any) -> None:
     if context.get("body"):
         context["body"] = first_blobs_only(context["body"])
@@ -69,6 +80,8 @@ def finish_page(app: Sphinx, pagename: str, template: str, context: dict, doctre
     if not str(app.env.doc2path(pagename)).endswith(".ipynb"):
         buttons = context.get("header_buttons", [])
         context["header_buttons"] = [b for b in buttons if b.get("label") != "launch-buttons"]
+    elif context.get("body"):
+        context["body"] = with_badge(context["body"], context.get("header_buttons", []))
 
 
 def reading_minutes(text: str) -> int:
