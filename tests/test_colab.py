@@ -77,7 +77,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     fetched = [Requirement(text).name for text in project["dependencies"]]
     lent = colab.lend([*colab.SHIPPED, *fetched, "setuptools"], work / "lent")
-    return colab.environment(work / "environment", lent)
+    return colab.environment(work / "environment", [lent])
 
 
 @pytest.fixture
@@ -129,6 +129,17 @@ def test_a_notebook_that_fails_is_named(
     assert "bad.ipynb: FAILED" in printed
     assert "No module named 'myst_nb'" in printed
     assert printed.splitlines()[-1] == "0 of 1 ran as in Colab bad.ipynb"
+
+
+def test_here_lends_the_whole_running_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in Colab's own image: its libraries are there, the book's package is not."""
+    nbformat.write(
+        cells("from importlib.util import find_spec as f\nassert f('torch') and not f('vae_core')"),
+        tmp_path / "here.ipynb",
+    )
+    assert colab.main(["--here", str(tmp_path / "here.ipynb")]) == 0, capsys.readouterr().out
 
 
 def test_what_is_lent_is_what_colab_ships_and_no_more(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@
 - `{{ repository }}` in a page is the address from `_config.yml`, `{{ reading_time }}` its minutes.
 - Derivations know that they are shown in the book, where their equations carry labels.
 - Mathematics needs no web fonts. Colab's button and badge stand where Colab can open the page.
+- A search from disk lists titles only, and so asks for nothing a browser would refuse.
 - The reference reads the package's docstrings as they are written: shapes in brackets, plain words.
 """
 
@@ -100,6 +101,20 @@ def fill_placeholders(app: Sphinx, docname: str, source: list[str]) -> None:
     if "{{ reading_time }}" in source[0]:
         minutes = str(reading_minutes(source[0]))
         source[0] = source[0].replace("{{ reading_time }}", minutes)
+
+
+def search_from_disk(app: Sphinx, exception: Exception | None) -> None:
+    """Let a search ask for no extracts where the page was opened from disk.
+
+    The search itself works there; but for an extract it fetches the page found, which a browser
+    refuses to a page from disk. Such a search then lists titles only.
+    """
+    options = Path(app.outdir, "_static", "documentation_options.js")
+    if exception or not options.exists():
+        return
+    text = options.read_text("utf-8")
+    whole = "SHOW_SEARCH_SUMMARY: true"
+    options.write_text(text.replace(whole, 'SHOW_SEARCH_SUMMARY: location.protocol !== "file:"'))
 
 
 def mathjax_without_fonts(app: Sphinx, config: Any) -> None:
@@ -250,6 +265,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-skip-member", skip_field)
     # After the theme has made its buttons (its handlers run at the default priority).
     app.connect("html-page-context", finish_page, priority=900)
+    app.connect("build-finished", search_from_disk)
     app.connect("build-finished", forget_failed_build, priority=900)
     # Notebooks run one after another: side by side they would compete for the same cores.
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

@@ -18,6 +18,7 @@ import json
 import os
 import re
 import shutil
+import site
 import subprocess
 import sys
 import tempfile
@@ -100,14 +101,13 @@ def install(torch: str, folder: Path) -> Path:
     return Path(subprocess.check_output([python, "-c", where], text=True).strip())
 
 
-def environment(folder: Path, lent: Path | None) -> Path:
-    """A new, empty environment that sees ``lent`` (None: all the running Python has)."""
-    venv.create(folder, with_pip=False, system_site_packages=lent is None, symlinks=True)
+def environment(folder: Path, lent: Iterable[Path]) -> Path:
+    """A new, empty environment that sees the packages in the folders ``lent``; its Python."""
+    venv.create(folder, with_pip=False, symlinks=True)
     python = folder / "bin" / "python"
-    if lent is not None:
-        where = "import sysconfig; print(sysconfig.get_path('purelib'))"
-        own = Path(subprocess.check_output([python, "-c", where], text=True).strip())
-        (own / "lent.pth").write_text(f"{lent}\n", "utf-8")
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    own = Path(subprocess.check_output([python, "-c", where], text=True).strip())
+    (own / "lent.pth").write_text("".join(f"{place}\n" for place in lent), "utf-8")
     return python
 
 
@@ -198,11 +198,12 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     with tempfile.TemporaryDirectory(prefix="vae-colab-") as name:
         work = Path(name)
         env = surroundings(address, snapshot(work / "repository", root))
-        lent = None
-        if options.torch:
-            lent = install(options.torch, root / "_build" / "colab" / options.torch)
-        elif not options.here:
-            lent = lend(SHIPPED, work / "lent")
+        if options.here:
+            lent = [Path(place) for place in site.getsitepackages()]
+        elif options.torch:
+            lent = [install(options.torch, root / "_build" / "colab" / options.torch)]
+        else:
+            lent = [lend(SHIPPED, work / "lent")]
         for number, path in enumerate(chosen, 1):
             folder, started = work / str(number), time.perf_counter()
             python = environment(folder / "environment", lent)
