@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import myst_nb.core.read
+from filelock import FileLock, Timeout
 from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -194,6 +195,24 @@ class Execution:
         self.started = time.time()
         self.queue: list[str] = []
         self.done = 0
+        self.lock: FileLock | None = None
+
+    def wait_for_others(self, app: Sphinx, config: Any) -> None:
+        """Let one build at a time write into the book's folder; a killed one holds up nobody."""
+        place = Path(app.outdir).parent / "build.lock"
+        self.lock = FileLock(place)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            self.lock.acquire(timeout=0)
+        except Timeout:
+            print("another build of this book is running; waiting until it has ended", flush=True)
+            self.lock.acquire()
+        except (OSError, NotImplementedError):
+            self.lock = None  # no locks on this disk: then nobody waits
+
+    def let_others(self, app: Sphinx, exception: Exception | None) -> None:
+        if self.lock is not None:
+            self.lock.release()
 
     def forget_stale_results(self, app: Sphinx) -> None:
         """Empty the execution cache when the engine is not the one that filled it.
@@ -253,6 +272,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     execution = Execution()
     # The notebooks' kernels inherit it: there derivations give their equations labels.
     os.environ["VAE_CORE_BOOK"] = "1"
+    # First of all: before anything that an earlier build left is read.
+    app.connect("config-inited", execution.wait_for_others, priority=1)
     # Before MyST-NB's own builder-inited handler (default priority 500) opens the cache.
     app.connect("builder-inited", execution.forget_stale_results, priority=100)
     app.connect("env-get-outdated", execution.outdated)
@@ -267,5 +288,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", finish_page, priority=900)
     app.connect("build-finished", search_from_disk)
     app.connect("build-finished", forget_failed_build, priority=900)
+    # Last of all, after the pages were made slim.
+    app.connect("build-finished", execution.let_others, priority=990)
     # Notebooks run one after another: side by side they would compete for the same cores.
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

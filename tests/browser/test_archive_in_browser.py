@@ -81,7 +81,9 @@ def test_search_finds_a_chapter_and_asks_for_nothing_it_cannot_have(
     opened.page.goto(f"{(unpacked / 'search.html').as_uri()}?q=reparameterization")
     results = opened.page.locator("#search-results li a")
     results.filter(has_text="The reparameterization trick").first.wait_for()
-    opened.page.wait_for_function("document.querySelector('.search-summary').textContent.match(/\\d/)")
+    opened.page.wait_for_function(
+        "document.querySelector('.search-summary').textContent.match(/\\d/)"
+    )
     opened.page.wait_for_load_state("networkidle")
     stays_within(opened, unpacked)
 
