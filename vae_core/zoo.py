@@ -18,10 +18,12 @@ import json
 import multiprocessing
 import os
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -260,7 +262,11 @@ def fill(workers: int | None = None) -> None:
     On a CPU several processes train side by side (``workers``; by default one a core, four at
     most), each on its share of the cores: these networks are small, and one thread for each of two
     models does more than two threads for one. A GPU trains one model after another.
+
+    Raises ``OSError``, before any training, where the cache folder can't be written, and where a
+    trained model could not be kept: a model that is lost would be trained again by every chapter.
     """
+    _cache.check()
     device, cores = training.pick_device(), os.cpu_count() or 1
     missing = [(name, seed) for name, seed in USED if not _path(name, seed, device).is_file()]
     if workers is None:
@@ -274,17 +280,40 @@ def fill(workers: int | None = None) -> None:
     with ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=torch.set_num_threads,
+        initializer=_begin_worker,
         initargs=(max(1, cores // workers),),
     ) as pool:
         running = {pool.submit(_timed_load, name, seed): (name, seed) for name, seed in missing}
-        for done in as_completed(running):
-            _tell(next(counted), *running[done], done.result())
+        try:
+            for done in as_completed(running):
+                _tell(next(counted), *running[done], done.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _begin_worker(threads: int) -> None:
+    """Take ``threads`` cores, and end with the process that asked for the work, however it ends."""
+    torch.set_num_threads(threads)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def watch() -> None:
+            parent.join()
+            os._exit(1)  # killed: nobody else would end this process, and its model may wait
+
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def _timed_load(name: str, seed: int) -> float:
     started = time.perf_counter()
-    load(name, seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* can't be written", RuntimeWarning)  # told below
+        load(name, seed)
+    path = _path(name, seed, training.pick_device())
+    if not path.is_file():
+        _cache.check()
+        raise OSError(f"the model {name} was trained, but {path} could not be written: disk full?")
     return time.perf_counter() - started
 
 
@@ -295,7 +324,15 @@ def _tell(number: int, name: str, seed: int, seconds: float) -> None:
 def main(arguments: list[str]) -> int:
     """``python -m vae_core.zoo [list|fill]``."""
     if arguments == ["fill"]:
-        fill()
+        try:
+            fill()
+        except (OSError, BrokenProcessPool, KeyboardInterrupt) as error:
+            reason = {
+                KeyboardInterrupt: "stopped",
+                BrokenProcessPool: "a process that trained was killed (was memory short?)",
+            }.get(type(error), str(error))
+            print(f"{reason}; the models trained so far are kept", file=sys.stderr)
+            return 1
     elif arguments in ([], ["list"]):
         for name, recipe in RECIPES.items():
             print(f"{name:14} {recipe}")
