@@ -23,10 +23,10 @@ unexport JUPYTER_PATH JUPYTER_CONFIG_DIR PYTHONPATH PYTHONHOME MPLBACKEND PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup zoo book serve test check lint types unit nbval browser notebooks bench lock \
-	repository clean distclean
+	repository classroom classroom-test clean distclean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 # --- set-up: two stamps, so that it is skipped when nothing it depends on has changed -------------
 
@@ -72,7 +72,7 @@ serve: book ## build, then serve the book on this machine (PORT=8000)
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 notebooks: zoo ## re-execute every notebook in place and normalise it
-	@for notebook in $$(find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*' | sort); do \
+	@for notebook in $$(find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*' -not -path '*/student/*' | sort); do \
 	  $(BIN)/jupyter-nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=900 \
 	    --ExecutePreprocessor.kernel_name=python3 "$$notebook" || exit 1; \
 	done
@@ -95,14 +95,27 @@ types: setup
 unit: setup
 	@$(BESIDE) tests --ignore=tests/browser
 
+# Students' notebooks hold no output to compare; tests/test_classroom.py runs each in an empty folder.
 nbval: zoo
-	@$(BESIDE) notebooks --nbval --nbval-current-env --nbval-cell-timeout=900
+	@$(BESIDE) notebooks --ignore=notebooks/exercises/student --nbval --nbval-current-env --nbval-cell-timeout=900
 
 browser: book
 	@$(BESIDE) tests/browser
 
 bench: setup ## print the performance tables
 	@$(BIN)/python -m benchmarks
+
+# --- a class -----------------------------------------------------------------------------------------
+
+# The folder of the nbgrader course. Submissions and grades come to lie in it: for a real class, name
+# one outside the book, which `make clean` does not remove.
+COURSE ?= _build/classroom
+
+classroom: setup ## make the nbgrader course and the students' notebooks (COURSE=folder)
+	@$(BIN)/python book/_tools/classroom.py --course "$(COURSE)"
+
+classroom-test: zoo ## grade every assignment: solved, half done, untouched
+	@CLASSROOM=all $(BESIDE) tests/test_classroom.py
 
 # --- upkeep ----------------------------------------------------------------------------------------
 
