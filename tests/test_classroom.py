@@ -33,7 +33,18 @@ MISTAKEN = {
         "def kl_to_standard_normal(mu, log_sigma):\n"
         "    return (torch.exp(log_sigma) ** 2 + mu**2 - log_sigma - 1 / 2).sum(-1)",
         "kl_missing_half",
-    )
+    ),
+    "ch06_reparameterization": (
+        "def reparameterised_draw(mu, log_sigma, generator):\n"
+        "    noise = torch.randn(mu.shape[-1], generator=generator, dtype=mu.dtype)\n"
+        "    return mu + log_sigma.exp() * noise",
+        "shared_noise",
+    ),
+    "ch07_testing": (
+        "def importance_log_p(log_p_x, log_p_z, log_q):\n"
+        "    return (log_p_x + log_p_z - log_q).mean(0)",
+        "mean_of_logs",
+    ),
 }
 REGION = re.compile(
     r"^ *### BEGIN (?:SOLUTION|HIDDEN TESTS)\n(.*?)^ *### END (?:SOLUTION|HIDDEN TESTS)$",

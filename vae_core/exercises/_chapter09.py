@@ -329,10 +329,10 @@ fine = Exercise(
 
 @fine.step("each line follows from the one before, and the last is the price plus the fine")
 def _fine_chain(attempt: Attempt) -> None:
-    attempt.derivation("E[-log P(X|z) - log P(z) + log Q(z|X)]", "KL(Q(z|X) || P(z|X)) - log P(X)")
-    lines = attempt() if callable(attempt.answer) else attempt.answer
-    lines = lines.splitlines() if isinstance(lines, str) else lines
-    last = [line for line in lines if line.strip()][-1].partition("#")[0].replace(" ", "")
+    lines = attempt.derivation(
+        "E[-log P(X|z) - log P(z) + log Q(z|X)]", "KL(Q(z|X) || P(z|X)) - log P(X)"
+    )
+    last = lines[-1].partition("#")[0].replace(" ", "")
     attempt.require(
         "P(z|X)" in last and not any(sign in last for sign in ("E[", "E_", "int(")),
         "a last line that names the price of the best Q and the divergence",
