@@ -31,63 +31,13 @@ from vae_core.data import _mnist
 
 LABELS = "t10k-labels-idx1-ubyte"
 TINY = zoo.Recipe("VAE", {"latent_dim": 2, "hidden": (8,)}, epochs=1, batch_size=100)
-TINY_ZOO = f"""
-import os, pathlib, signal, sys, time
-from vae_core import data, training, zoo
-
-few = data.load("mnist", "test").first(300)
-data.load = lambda name, split: few
-zoo.RECIPES = {{"tiny": zoo.{TINY!r}}}
-zoo.USED = tuple(("tiny", seed) for seed in range(3))
-real, fault = training.fit, os.environ.get("FAULT", "")
-
-def fit(model, images, *, seed, **options):
-    with open("trained", "a") as log:
-        log.write(f"{{os.getpid()}} {{seed}}\\n")
-    if fault == "hang at 2" and seed == 2:
-        time.sleep(3600)
-    if fault == "slow":
-        time.sleep(1)  # so that two that begin at once do meet
-    if fault == "killed while training":
-        steps = []
-        def objective(*arguments):
-            steps.append(0)
-            if len(steps) == 3:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return objectives.objective_for(model)(*arguments)
-        from vae_core import objectives
-        options["objective"] = objective
-    return real(model, images, seed=seed, **options)
-
-training.fit = fit
-
-if fault == "slow":  # a disk, too, that takes its time over every file
-    replace, write_bytes = os.replace, pathlib.Path.write_bytes
-    def later(source, target):
-        time.sleep(0.3)
-        replace(source, target)
-    def halves(path, content):
-        write_bytes(path, content[: len(content) // 2])
-        time.sleep(0.3)
-        with path.open("ab") as file:
-            return file.write(content[len(content) // 2 :])
-    os.replace, pathlib.Path.write_bytes = later, halves
-if fault == "full disk":  # really: the system refuses to let any file grow beyond this
-    import resource
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, resource.RLIM_INFINITY))
-
-if __name__ == "__main__":
-    os.cpu_count = lambda: int(sys.argv[1])
-    sys.exit(zoo.main(["fill"]))
-"""
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with the small zoo's program; the cache is in it, too."""
-    (tmp_path / "tiny_zoo.py").write_text(TINY_ZOO)
+    """An empty folder to run the small zoo in; the cache is in it, too."""
     monkeypatch.setenv(_cache.VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(tmp_path)]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     yield tmp_path
     zoo._code_digest.cache_clear()
@@ -104,7 +54,7 @@ def begin(place: Path) -> Iterator[Begin]:
     def start(fault: str = "", workers: int = 1, **environment: str) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
         process = subprocess.Popen(
-            [sys.executable, str(place / "tiny_zoo.py"), str(workers)],
+            [sys.executable, str(ROOT / "tests" / "tiny_zoo.py"), str(workers)],
             env={**os.environ, "FAULT": fault, **environment},
             cwd=place,
             stdout=pipe,
