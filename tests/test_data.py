@@ -408,6 +408,25 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
     assert (test.name, test.split) == (str(tmp_path), "test")
 
 
+def test_a_folder_is_read_as_torchvision_reads_it(tmp_path: Path) -> None:
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms.functional import pil_to_tensor
+
+    rng = np.random.default_rng(1)
+    for split, label, ending in (
+        ("train", "b", "png"), ("train", "a", "JPG"), ("test", "a", "bmp"), ("test", "b", "webp"),
+    ):  # fmt: skip
+        for i in range(2):
+            path = tmp_path / split / label / "deeper" / f"{i}.{ending}"
+            picture(path, rng.integers(0, 256, (7, 5, 3), dtype=np.uint8))
+    for split in ("train", "test"):
+        theirs = ImageFolder(tmp_path / split, lambda found: pil_to_tensor(found.resize((6, 6))))
+        ours = data.load(tmp_path, split, size=6, channels=3)
+        assert ours.classes == tuple(theirs.classes)
+        assert ours.labels.tolist() == theirs.targets
+        assert torch.equal(ours.images, torch.stack([image for image, _ in theirs]))
+
+
 def test_a_flat_folder(tmp_path: Path) -> None:
     for i in range(12):
         picture(tmp_path / f"{i:02}.png", np.full((4, 4), i, dtype=np.uint8))
@@ -482,7 +501,24 @@ def test_mnist_needs_no_torchvision(python: Callable[..., object]) -> None:
     assert done.returncode == 0, done.stderr
     counts, message = done.stdout.splitlines()
     assert counts == str(COUNTS["test"])
-    assert message.startswith("only MNIST is embedded; other images need a working torchvision")
+    assert message.startswith(
+        "only MNIST is embedded; torchvision's data sets need a working torchv"
+    )
+
+
+def test_a_folder_of_images_needs_no_torchvision(
+    tmp_path: Path, python: Callable[..., object]
+) -> None:
+    """Beside a torch it was not made for, torchvision fails at import; folders are read all the same."""
+    for i in range(6):
+        picture(tmp_path / "images" / f"{i}.png", np.full((4, 4), i, dtype=np.uint8))
+    done = python(
+        "import sys\n"
+        "sys.modules['torchvision'] = None\n"
+        "from vae_core import data\n"
+        f"print(data.load({str(tmp_path / 'images')!r}, 'test', size=4).images.unique().tolist())\n"
+    )
+    assert (done.stdout, done.stderr) == ("[5]\n", "")
 
 
 def test_importing_data_loads_no_display_library(python: Callable[..., object]) -> None:

@@ -8,6 +8,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,7 +25,7 @@ def _vision() -> Any:
         import torchvision
     except (ImportError, RuntimeError) as error:
         raise DataUnavailableError(
-            f"only MNIST is embedded; other images need a working torchvision ({error})"
+            f"only MNIST is embedded; torchvision's data sets need a working torchvision ({error})"
         ) from None
     return torchvision
 
@@ -102,6 +103,15 @@ def _class_folders(top: Path) -> tuple[str, ...]:
     return tuple(sorted(p.name for p in top.iterdir() if p.is_dir() and not p.name.startswith(".")))
 
 
+# The files that torchvision's ImageFolder takes for images.
+ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+
+
+def _images_below(folder: Path) -> list[Path]:
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
+    return sorted(path for path in found if path.is_file())
+
+
 def image_folder(
     folder: Path, split: str, size: int, channels: int
 ) -> tuple[Tensor, Tensor, tuple[str, ...]]:
@@ -110,38 +120,40 @@ def image_folder(
     ``folder/train`` and ``folder/test`` are the splits where they exist; otherwise every sixth
     image (in order of path) is the test set. Subfolders are classes, as in torchvision's
     ``ImageFolder``; images in no subfolder form the one class "images". Hidden folders are passed
-    over. Raises ``ValueError`` where images are missing or unreadable, or the splits' classes
-    differ.
+    over. Pillow alone reads them, so that a torchvision that does not fit torch is no hindrance.
+    Raises ``ValueError`` where images are missing or unreadable, or the splits' classes differ.
     """
-    vision = _vision()
+    from PIL import Image  # only here: data of other kinds need no Pillow
+
     own_splits = (folder / "train").is_dir() and (folder / "test").is_dir()
     top = folder / split if own_splits else folder
-    endings = vision.datasets.folder.IMG_EXTENSIONS
     classes = _class_folders(top)
     if own_splits and classes != _class_folders(folder / "train"):
         raise ValueError(f"the classes of train and of {split} in {folder} differ")
     if classes:
-        indices = {label: index for index, label in enumerate(classes)}
-        try:
-            samples = vision.datasets.folder.make_dataset(str(top), indices, endings)
-        except (OSError, RuntimeError) as error:
-            raise ValueError(f"{top} is no folder of images by class: {error}") from None
+        samples = []
+        for index, label in enumerate(classes):
+            paths = _images_below(top / label)
+            if not paths:
+                raise ValueError(f"{top} is no folder of images by class: {label} holds no image")
+            samples += [(path, index) for path in paths]
     else:
-        flat = sorted(path for path in top.iterdir() if path.suffix.lower() in endings)
-        samples, classes = [(str(path), 0) for path in flat], ("images",)
+        flat = sorted(path for path in top.iterdir() if path.suffix.lower() in ENDINGS)
+        samples, classes = [(path, 0) for path in flat], ("images",)
     if not own_splits:
         # Count within the sorted list of paths: independent of the file system's order.
         test = split == "test"
         samples = [sample for i, sample in enumerate(samples) if (i % 6 == 5) == test]
     if not samples:
-        raise ValueError(f"no images for split {split!r} in {top} (endings: {', '.join(endings)})")
+        raise ValueError(f"no images for split {split!r} in {top} (endings: {', '.join(ENDINGS)})")
     mode = {1: "L", 3: "RGB"}[channels]
     images = []
     for path, _ in samples:
         try:
-            picture = vision.datasets.folder.pil_loader(path).convert(mode).resize((size, size))
+            with Image.open(path) as picture:
+                pixels = np.array(picture.convert("RGB").convert(mode).resize((size, size)))
         except OSError as error:
             raise ValueError(f"{path} can't be read as an image: {error}") from None
-        images.append(vision.transforms.functional.pil_to_tensor(picture))
+        images.append(torch.from_numpy(pixels).reshape(size, size, channels).permute(2, 0, 1))
     labels = torch.tensor([label for _, label in samples], dtype=torch.int64)
-    return torch.stack(images), labels, classes
+    return torch.stack(images).contiguous(), labels, classes
