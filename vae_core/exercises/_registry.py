@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 
-from vae_core.exercises import _chapter02, _chapter03, _chapter04, _chapter05
+from vae_core.exercises import _chapter01, _chapter02, _chapter03, _chapter04, _chapter05
 from vae_core.exercises._engine import Exercise
 
 __all__ = ["EXERCISES", "get"]
 
-_MODULES = (_chapter02, _chapter03, _chapter04, _chapter05)
+_MODULES = (_chapter01, _chapter02, _chapter03, _chapter04, _chapter05)
 
 EXERCISES: dict[str, Exercise] = {
     exercise.name: exercise for module in _MODULES for exercise in module.EXERCISES
