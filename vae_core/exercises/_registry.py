@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import importlib
+import pkgutil
 
-from vae_core.exercises import (
-    _chapter04,
-    _chapter06,
-    _chapter07,
-    _chapter08,
-    _chapter08_maps,
-    _chapter09,
-)
+import vae_core.exercises as package
 from vae_core.exercises._engine import Exercise
 
 __all__ = ["EXERCISES", "get"]
 
-_MODULES = (_chapter04, _chapter06, _chapter07, _chapter08, _chapter08_maps, _chapter09)
+_MODULES = [
+    importlib.import_module(f"{package.__name__}.{module.name}")
+    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name)
+    if module.name.startswith("_chapter")
+]
 
 EXERCISES: dict[str, Exercise] = {
-    exercise.name: exercise for module in _MODULES for exercise in module.EXERCISES
+    exercise.name: exercise for module in _MODULES for exercise in getattr(module, "EXERCISES", ())
 }
 
 
