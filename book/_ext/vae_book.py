@@ -27,11 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import myst_nb.core.read
-<<<<<<< HEAD
-from filelock import FileLock, Timeout
-=======
 from docutils import nodes
->>>>>>> classroom
+from filelock import FileLock, Timeout
 from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
