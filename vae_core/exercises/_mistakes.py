@@ -79,5 +79,15 @@ MISTAKES: dict[str, str] = {
     "seed_in_loop": "The generator is seeded again in each round, so all draws are the same.",
     "biased_baseline": "The baseline depends on the very draw that it is subtracted from, which "
     "makes the estimate wrong on average.",
+    "loss_sign": "The sign of the objective is wrong: the step leads uphill, away from the best "
+    "parameters.",
+    "not_updated": "The parameters are the same as before the step.",
+    "gradient_accumulates": "The gradient of the step before is still in the sum: gradients add up "
+    "until something clears them.",
+    "global_generator": "The noise comes from another generator than the one that was given, so "
+    "that any other draw in the program changes the training.",
+    "last_batch_dropped": "The last, shorter batch is missing.",
+    "graph_kept": "The result still carries its graph, and all activations of the network with "
+    "it: on a large test set that fills the memory.",
     "log_base": "Nats and bits are mixed up: a factor log 2.",
 }
