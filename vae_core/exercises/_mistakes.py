@@ -89,5 +89,10 @@ MISTAKES: dict[str, str] = {
     "last_batch_dropped": "The last, shorter batch is missing.",
     "graph_kept": "The result still carries its graph, and all activations of the network with "
     "it: on a large test set that fills the memory.",
+    "counts_given": "The pixels that are given are counted too, though nothing about them is "
+    "uncertain.",
+    "mask_inverted": "The mask is read the wrong way round: given and hidden pixels are exchanged.",
+    "given_overwritten": "Pixels that are given come out changed: a completion must keep them.",
+    "mean_of_draws": "The draws have been averaged: a mean of completions is not a completion.",
     "log_base": "Nats and bits are mixed up: a factor log 2.",
 }
