@@ -94,5 +94,20 @@ MISTAKES: dict[str, str] = {
     "mask_inverted": "The mask is read the wrong way round: given and hidden pixels are exchanged.",
     "given_overwritten": "Pixels that are given come out changed: a completion must keep them.",
     "mean_of_draws": "The draws have been averaged: a mean of completions is not a completion.",
+    "inverse_price": "The ratio is upside down: noisier pixels make a nat dearer, not cheaper.",
+    "beta_forgotten": "The factor in front of the KL term has no effect on the result.",
+    "error_per_image": "The error is that of a whole image, where that of one pixel is asked.",
+    "mean_of_roots": "The root is taken before the mean. Errors are averaged as squares.",
+    "mean_removed": "The mean of the errors has been taken away first. A decoder that is always "
+    "too dark is wrong as well.",
+    "gain_sign": "The sign is wrong: more freedom cannot make the best bound worse.",
+    "noise_not_subtracted": "All of the variance is given to the latent, as if the noise explained "
+    "none of it.",
+    "collapse_missed": "A direction below the noise has no length that could be chosen freely: "
+    "what is best there?",
+    "rotation_reversed": "The rotation goes the other way round in one place or in both.",
+    "decoder_not_undone": "The encoder turns, and the decoder does not undo it: the pictures "
+    "change.",
+    "bias_forgotten": "The weights are transformed, their bias is not.",
     "log_base": "Nats and bits are mixed up: a factor log 2.",
 }
