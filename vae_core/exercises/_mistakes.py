@@ -109,5 +109,32 @@ MISTAKES: dict[str, str] = {
     "decoder_not_undone": "The encoder turns, and the decoder does not undo it: the pictures "
     "change.",
     "bias_forgotten": "The weights are transformed, their bias is not.",
+    "spaces_exchanged": "The two spaces are exchanged: this asks which neighbours the map has torn "
+    "apart, not which of its neighbours are false.",
+    "own_neighbour": "Each point is counted among its own neighbours.",
+    "rank_not_reduced": "A false neighbour is fined by how far it lies beyond the k nearest: not "
+    "by its whole rank, nor by 1.",
+    "not_normalised": "The scale is wrong: the result does not have the range that its definition "
+    "gives it.",
+    "not_orthonormal": "The columns were taken as if they had length 1 and stood at right angles.",
+    "radians": "The angle is in radians, where degrees are asked.",
+    "smallest_angle": "This is the smallest principal angle. Two spaces may share one direction "
+    "and still differ.",
+    "axes_for_space": "The axes are compared one by one. The same space can be spanned by others.",
+    "nonlinear_probe": "The classifier is not linear: it can find what no line shows, and does not "
+    "measure how the codes are laid out.",
+    "weights_ignored": "Every draw counts the same, whatever its weight.",
+    "draws_counted": "This is not the effective sample size: equal weights give the number of "
+    "draws, and one weight of 1 gives 1.",
+    "scores_reversed": "The order is reversed: a score that is higher for what belongs must come "
+    "out above a half.",
+    "ties_ignored": "Pairs with equal scores are counted wholly for one side, or left out.",
+    "pairs_in_order": "Only the first score was compared with the first, the second with the "
+    "second: each of one kind must meet each of the other.",
+    "accuracy_for_auroc": "This is the accuracy at one threshold. The area has no threshold.",
+    "unpaired_error": "The error is that of two independent means. What the pairs have in common "
+    "cancels in their differences.",
+    "spread_for_error": "This is the spread of single differences, not the error of their mean.",
+    "difference_sign": "The difference is taken the other way round.",
     "log_base": "Nats and bits are mixed up: a factor log 2.",
 }

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import difflib
 
-from vae_core.exercises import _chapter04, _chapter10, _chapter11, _chapter12, _chapter12_codes
+from vae_core.exercises import (
+    _chapter04,
+    _chapter10,
+    _chapter11,
+    _chapter12,
+    _chapter12_codes,
+    _chapter13,
+    _chapter14,
+)
 from vae_core.exercises._engine import Exercise
 
 __all__ = ["EXERCISES", "get"]
 
-_MODULES = (_chapter04, _chapter10, _chapter11, _chapter12, _chapter12_codes)
+_MODULES = (
+    _chapter04,
+    _chapter10,
+    _chapter11,
+    _chapter12,
+    _chapter12_codes,
+    _chapter13,
+    _chapter14,
+)
 
 EXERCISES: dict[str, Exercise] = {
     exercise.name: exercise for module in _MODULES for exercise in module.EXERCISES
