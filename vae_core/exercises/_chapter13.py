@@ -222,14 +222,14 @@ def _projection_chain(attempt: Attempt) -> None:
     from vae_core import symbolic
 
     a, b, c, d = sp.symbols("a b c d", positive=True)
-    attempt.derivation(
+    lines = attempt.derivation(
         "c * (1 - a^2 / (a^2 + b^2))^2 + d * (a * b / (a^2 + b^2))^2"
         " + c * (a * b / (a^2 + b^2))^2 + d * (1 - b^2 / (a^2 + b^2))^2",
         "(c * b^2 + d * a^2) / (a^2 + b^2)",
         names={"a": a, "b": b, "c": c, "d": d},
         interpretations=(symbolic.algebra(),),
     )
-    last = [line for line in attempt.answer if line.strip()][-1].partition("#")[0]
+    last = lines[-1].partition("#")[0]
     attempt.require(last.count("/") == 1, "one fraction as the last line", last)
 
 

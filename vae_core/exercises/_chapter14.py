@@ -223,13 +223,13 @@ def _balance_chain(attempt: Attempt) -> None:
     from vae_core import symbolic
 
     p, q, s, v = sp.symbols("p q s v", positive=True)
-    attempt.derivation(
+    lines = attempt.derivation(
         "p * v * ((s / v) / (p / q))",
         "s * q",
         names={"p": p, "q": q, "s": s, "v": v},
         interpretations=(symbolic.algebra(),),
     )
-    last = [line for line in attempt.answer if line.strip()][-1].partition("#")[0]
+    last = lines[-1].partition("#")[0]
     attempt.require("/" not in last, "a last line without a fraction", last)
 
 
