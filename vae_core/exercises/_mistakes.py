@@ -136,6 +136,63 @@ MISTAKES: dict[str, str] = {
     "float_state": "The state is no longer an exact whole number: a division has rounded it.",
     "not_reversed": "The symbols come back in the order in which they were pushed. A stack gives "
     "the last one first.",
+    "loss_sign": "The sign of the objective is wrong: the step leads uphill, away from the best "
+    "parameters.",
+    "not_updated": "The parameters are the same as before the step.",
+    "gradient_accumulates": "The gradient of the step before is still in the sum: gradients add up "
+    "until something clears them.",
+    "global_generator": "The noise comes from another generator than the one that was given, so "
+    "that any other draw in the program changes the training.",
+    "last_batch_dropped": "The last, shorter batch is missing.",
+    "graph_kept": "The result still carries its graph, and all activations of the network with "
+    "it: on a large test set that fills the memory.",
+    "counts_given": "The pixels that are given are counted too, though nothing about them is "
+    "uncertain.",
+    "mask_inverted": "The mask is read the wrong way round: given and hidden pixels are exchanged.",
+    "given_overwritten": "Pixels that are given come out changed: a completion must keep them.",
+    "mean_of_draws": "The draws have been averaged: a mean of completions is not a completion.",
+    "inverse_price": "The ratio is upside down: noisier pixels make a nat dearer, not cheaper.",
+    "beta_forgotten": "The factor in front of the KL term has no effect on the result.",
+    "error_per_image": "The error is that of a whole image, where that of one pixel is asked.",
+    "mean_of_roots": "The root is taken before the mean. Errors are averaged as squares.",
+    "mean_removed": "The mean of the errors has been taken away first. A decoder that is always "
+    "too dark is wrong as well.",
+    "gain_sign": "The sign is wrong: more freedom cannot make the best bound worse.",
+    "noise_not_subtracted": "All of the variance is given to the latent, as if the noise explained "
+    "none of it.",
+    "collapse_missed": "A direction below the noise has no length that could be chosen freely: "
+    "what is best there?",
+    "rotation_reversed": "The rotation goes the other way round in one place or in both.",
+    "decoder_not_undone": "The encoder turns, and the decoder does not undo it: the pictures "
+    "change.",
+    "bias_forgotten": "The weights are transformed, their bias is not.",
+    "spaces_exchanged": "The two spaces are exchanged: this asks which neighbours the map has torn "
+    "apart, not which of its neighbours are false.",
+    "own_neighbour": "Each point is counted among its own neighbours.",
+    "rank_not_reduced": "A false neighbour is fined by how far it lies beyond the k nearest: not "
+    "by its whole rank, nor by 1.",
+    "not_normalised": "The scale is wrong: the result does not have the range that its definition "
+    "gives it.",
+    "not_orthonormal": "The columns were taken as if they had length 1 and stood at right angles.",
+    "radians": "The angle is in radians, where degrees are asked.",
+    "smallest_angle": "This is the smallest principal angle. Two spaces may share one direction "
+    "and still differ.",
+    "axes_for_space": "The axes are compared one by one. The same space can be spanned by others.",
+    "nonlinear_probe": "The classifier is not linear: it can find what no line shows, and does not "
+    "measure how the codes are laid out.",
+    "weights_ignored": "Every draw counts the same, whatever its weight.",
+    "draws_counted": "This is not the effective sample size: equal weights give the number of "
+    "draws, and one weight of 1 gives 1.",
+    "scores_reversed": "The order is reversed: a score that is higher for what belongs must come "
+    "out above a half.",
+    "ties_ignored": "Pairs with equal scores are counted wholly for one side, or left out.",
+    "pairs_in_order": "Only the first score was compared with the first, the second with the "
+    "second: each of one kind must meet each of the other.",
+    "accuracy_for_auroc": "This is the accuracy at one threshold. The area has no threshold.",
+    "unpaired_error": "The error is that of two independent means. What the pairs have in common "
+    "cancels in their differences.",
+    "spread_for_error": "This is the spread of single differences, not the error of their mean.",
+    "difference_sign": "The difference is taken the other way round.",
     "log_base": "Nats and bits are mixed up: a factor log 2.",
     # chapter 2
     "stale_maximum": "What was summed before belongs to an older maximum: when a larger log-weight "
