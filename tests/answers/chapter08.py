@@ -95,7 +95,7 @@ def p_minus_q(log_joint, mu, log_sigma, grid):
     return (q.exp() * (p - q)).sum(1) * step
 
 
-@wrong(GAP, "not_normalised")
+@wrong(GAP, "joint_for_posterior")
 def from_the_joint(log_joint, mu, log_sigma, grid):
     q, _, step = _q_and_p(log_joint, mu, log_sigma, grid)
     return (q.exp() * (q - log_joint)).sum(1) * step

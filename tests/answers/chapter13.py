@@ -61,7 +61,7 @@ def full_rank(points, codes, k):
     return 1 - 2 / (n * k * (2 * n - 3 * k - 1)) * (there * false).sum()
 
 
-@wrong(TRUST, "not_normalised")
+@wrong(TRUST, "wrong_scale")
 def mean_fine(points, codes, k):
     n, there, here = len(points), ranks(points), ranks(codes)
     false = (here >= 1) & (here <= k) & (there > k)

@@ -99,7 +99,7 @@ gap = Exercise(
     mistakes=(
         "kl_reversed",
         "kl_sign",
-        "not_normalised",
+        "joint_for_posterior",
         "cell_width",
         "log_variance",
         "log_base",
@@ -126,7 +126,7 @@ def _gap_terms(
     return right, {
         "kl_reversed": divergence(p, q),
         "kl_sign": -right,
-        "not_normalised": [right - evidence, -(right - evidence)],
+        "joint_for_posterior": [right - evidence, -(right - evidence)],
         "cell_width": [right / step, right - step.log(), right + step.log()],
         "log_variance": [divergence(log_q(log_sigma / 2), p), divergence(log_q(2 * log_sigma), p)],
         "log_base": [right / math.log(2), right * math.log(2)],

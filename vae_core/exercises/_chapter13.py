@@ -24,7 +24,7 @@ trust = Exercise(
     title="Trustworthiness from its definition",
     signature="trustworthiness(points, codes, k) -> a number; points: array [n, d] and codes: "
     "array [n, m], row i of both the same example; k: how many neighbours, less than n / 2",
-    mistakes=("spaces_exchanged", "own_neighbour", "rank_not_reduced", "not_normalised"),
+    mistakes=("spaces_exchanged", "own_neighbour", "rank_not_reduced", "wrong_scale"),
 )
 
 
@@ -57,7 +57,7 @@ def _trust_mistakes(points: Array, codes: Array, k: int) -> dict[str, Any]:
             1 - scale * ((there - k) * (here < k) * (there > k)).sum(),
         ],
         "rank_not_reduced": [1 - scale * (there * near).sum(), 1 - scale * near.sum()],
-        "not_normalised": [1 - fine / (n * k), 1 - 2 * fine / (n * k), fine, scale * fine, -fine],
+        "wrong_scale": [1 - fine / (n * k), 1 - 2 * fine / (n * k), fine, scale * fine, -fine],
     }
 
 

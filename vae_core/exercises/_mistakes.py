@@ -105,8 +105,8 @@ MISTAKES: dict[str, str] = {
     "prior_missing": "The prior has been left out: this is what the likelihood alone says of z.",
     "cell_width": "A sum stands for an integral: the width of the grid's cells is missing.",
     "exp_left_in": "This is the density itself, where its logarithm is asked.",
-    "not_normalised": "P(X, z) is used as if it were P(z|X): it integrates to P(X), not to 1.",
-    "not_centred": "The decoder's offset has not been taken off X.",
+    "joint_for_posterior": "P(X, z) is used as if it were P(z|X): it integrates to P(X), not to 1.",
+    "not_centred": "The mean, or the decoder's offset, has not been taken off first.",
     "precision_for_covariance": "This is the precision, the inverse of the covariance.",
     "map_inverted": "This is the way back, from the data to the code.",
     "density_for_cdf": "A density stands where a distribution function is meant.",
@@ -171,7 +171,7 @@ MISTAKES: dict[str, str] = {
     "own_neighbour": "Each point is counted among its own neighbours.",
     "rank_not_reduced": "A false neighbour is fined by how far it lies beyond the k nearest: not "
     "by its whole rank, nor by 1.",
-    "not_normalised": "The scale is wrong: the result does not have the range that its definition "
+    "wrong_scale": "The scale is wrong: the result does not have the range that its definition "
     "gives it.",
     "not_orthonormal": "The columns were taken as if they had length 1 and stood at right angles.",
     "radians": "The angle is in radians, where degrees are asked.",
@@ -195,8 +195,6 @@ MISTAKES: dict[str, str] = {
     "difference_sign": "The difference is taken the other way round.",
     "log_base": "Nats and bits are mixed up: a factor log 2.",
     # chapter 2
-    "stale_maximum": "What was summed before belongs to an older maximum: when a larger log-weight "
-    "arrives, the running sums have to be brought to the same scale.",
     "growing_state": "The state grows with the number of draws: it keeps them, where a few numbers "
     "are enough.",
     "log_weights_as_weights": "The logarithms of the weights are used as if they were the weights.",
@@ -247,7 +245,6 @@ MISTAKES: dict[str, str] = {
     "no_jacobian": "The density of z is taken over as it is: nothing says how areas change.",
     "diagonal_jacobian": "Only the diagonal of the Jacobian is used: areas also change by the rest "
     "of it.",
-    "not_centred": "The mean was not taken off before the weights were applied.",
     "no_noise_model": "The noise of the parts is not used: a noisy one counts as much as an exact "
     "one.",
 }
