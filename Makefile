@@ -23,10 +23,10 @@ unexport JUPYTER_PATH JUPYTER_CONFIG_DIR PYTHONPATH PYTHONHOME MPLBACKEND PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup zoo book pdf serve test check lint types unit nbval browser access \
-	notebooks bench lock repository clean distclean zip colab
+	notebooks bench lock repository classroom classroom-test clean distclean zip colab
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 # --- set-up: two stamps, so that it is skipped when nothing it depends on has changed -------------
 
@@ -79,7 +79,7 @@ zip: book ## the built book as one archive that opens from disk, for a class or 
 	@$(BIN)/python book/_tools/archive.py
 
 notebooks: zoo ## re-execute every notebook in place and normalise it
-	@for notebook in $$(find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*' | sort); do \
+	@for notebook in $$(find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*' -not -path '*/student/*' | sort); do \
 	  $(BIN)/jupyter-nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=900 \
 	    --ExecutePreprocessor.kernel_name=python3 "$$notebook" || exit 1; \
 	done
@@ -102,8 +102,9 @@ types: setup
 unit: setup
 	@$(BESIDE) tests --ignore=tests/browser
 
+# Students' notebooks hold no output to compare; tests/test_classroom.py runs each in an empty folder.
 nbval: zoo
-	@$(BESIDE) notebooks --nbval --nbval-current-env --nbval-cell-timeout=900
+	@$(BESIDE) notebooks --ignore=notebooks/exercises/student --nbval --nbval-current-env --nbval-cell-timeout=900
 
 browser: book pdf
 	@$(BESIDE) tests/browser
@@ -116,6 +117,18 @@ colab: zoo ## run every notebook as Colab does; TORCH=newest or a version: besid
 
 bench: setup ## print the performance tables
 	@$(BIN)/python -m benchmarks
+
+# --- a class -----------------------------------------------------------------------------------------
+
+# The folder of the nbgrader course. Submissions and grades come to lie in it: for a real class, name
+# one outside the book, which `make clean` does not remove.
+COURSE ?= _build/classroom
+
+classroom: setup ## make the nbgrader course and the students' notebooks (COURSE=folder)
+	@$(BIN)/python book/_tools/classroom.py --course "$(COURSE)"
+
+classroom-test: zoo ## grade every assignment: solved, half done, untouched
+	@CLASSROOM=all $(BESIDE) tests/test_classroom.py
 
 # --- upkeep ----------------------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ pytest.importorskip("sphinx")
 
 import slim_pages
 import vae_book
+from docutils import nodes
+from sphinx.errors import SphinxError
 
 
 def blob(sha: str, body: str = "QUJD") -> str:
@@ -138,6 +140,39 @@ def test_repository_is_filled_in_from_the_configuration() -> None:
     source = ["git clone {{ repository }} here"]
     vae_book.fill_placeholders(SimpleNamespace(config=config), "page", source)
     assert source == ["git clone https://x.org/a/b here"]
+
+
+class TestTimes:
+    @pytest.fixture
+    def app(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+        for name, words in (("03_elbo", 200), ("04_kl", 400)):
+            (tmp_path / f"{name}.md").write_text("word " * words)
+        seconds = {"notebooks/03_elbo": 20.2, "notebooks/04_kl": 100.0}
+        env = SimpleNamespace(
+            found_docs=set(seconds) | {"book/teaching"},
+            doc2path=lambda d: str(tmp_path / f"{Path(d).name}.md"),
+        )
+        monkeypatch.setattr(
+            vae_book.NbMetadataCollector,
+            "get_exec_data",
+            lambda env, d: {"runtime": seconds[d], "succeeded": True},
+        )
+        config = SimpleNamespace(html_theme_options={})
+        return SimpleNamespace(env=env, config=config)
+
+    def test_reading_times_are_those_of_the_chapters(self, app: SimpleNamespace) -> None:
+        source = ["{{ reading_time 3 }} and {{ reading_time 3 4 }}, {{ running_time 3 }}"]
+        vae_book.fill_placeholders(app, "book/teaching", source)
+        assert source == ["2 and 5, {{ running_time 3 }}"]
+
+    def test_running_times_come_from_the_build(self, app: SimpleNamespace) -> None:
+        page = nodes.paragraph("", "", nodes.Text("{{ running_time 3 }}, {{ running_time 3 4 }}"))
+        vae_book.fill_running_times(app, page, "book/teaching")
+        assert page.astext() == "20 s, 2 min"
+
+    def test_a_chapter_that_is_not_there_stops_the_build(self, app: SimpleNamespace) -> None:
+        with pytest.raises(SphinxError, match="07"):
+            vae_book.fill_placeholders(app, "book/teaching", ["{{ reading_time 7 }}"])
 
 
 class TestSlimPages:

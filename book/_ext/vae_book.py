@@ -4,7 +4,8 @@
   kernel state, which no page reads, not at all.
 - Results cached from an older `vae_core` or torch are forgotten, so no page shows a stale number.
 - One plain line on standard output for each notebook, with the seconds it took.
-- `{{ repository }}` in a page is the address from `_config.yml`, `{{ reading_time }}` its minutes.
+- `{{ repository }}` in a page is the address from `_config.yml`, `{{ reading_time }}` its minutes;
+  `{{ reading_time 3 4 }}` and `{{ running_time 3 4 }}` are those of chapters 3 and 4 together.
 - Derivations know that they are shown in the book, where their equations carry labels.
 - Mathematics needs no web fonts. Colab's button and badge stand where Colab can open the page.
 - A search from disk lists titles only, and so asks for nothing a browser would refuse.
@@ -26,15 +27,20 @@ from pathlib import Path
 from typing import Any
 
 import myst_nb.core.read
+from docutils import nodes
 from filelock import FileLock, Timeout
 from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.errors import SphinxError
 from sphinx.ext.napoleon import Config, GoogleDocstring
 
 BLOB = re.compile(r'<script\b[^>]*\bdata-vae-blob="([0-9a-f]+)"[^>]*>.*?</script>\s*', re.DOTALL)
 
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+
+TIMES = re.compile(r"\{\{ (reading|running)_time((?: \d+)+) \}\}")
+TEACHING = "book/teaching"  # the page that tells what each chapter takes
 
 WORDS_A_MINUTE = 180  # for prose that one stops to think about
 
@@ -102,6 +108,38 @@ def fill_placeholders(app: Sphinx, docname: str, source: list[str]) -> None:
     if "{{ reading_time }}" in source[0]:
         minutes = str(reading_minutes(source[0]))
         source[0] = source[0].replace("{{ reading_time }}", minutes)
+
+    def reading(match: re.Match[str]) -> str:
+        if match[1] == "running":
+            return match[0]  # known once the chapters have run; see fill_running_times
+        texts = (Path(app.env.doc2path(d)).read_text("utf-8") for d in chapters(app.env, match[2]))
+        return str(sum(reading_minutes(text) for text in texts))
+
+    source[0] = TIMES.sub(reading, source[0])
+
+
+def chapters(env: BuildEnvironment, numbers: str) -> list[str]:
+    """The pages of chapters by their numbers, "3 4"; a number without a page is an error."""
+    by_number = {m[1]: d for d in env.found_docs if (m := re.match(r"notebooks/(\d\d)_", d))}
+    wanted = [f"{int(n):02}" for n in numbers.split()]
+    if missing := [n for n in wanted if n not in by_number]:
+        raise SphinxError(f"a page asks for the times of chapters that are not there: {missing}")
+    return [by_number[n] for n in wanted]
+
+
+def fill_running_times(app: Sphinx, doctree: Any, docname: str) -> None:
+    """Put what the chapters' code took, in seconds or minutes, where a page asks for it."""
+
+    def running(match: re.Match[str]) -> str:
+        runs = [NbMetadataCollector.get_exec_data(app.env, d) for d in chapters(app.env, match[2])]
+        if not all(run and run["runtime"] is not None for run in runs):
+            return "not run"
+        seconds = round(sum(run["runtime"] for run in runs))
+        return f"{seconds} s" if seconds < 100 else f"{round(seconds / 60)} min"
+
+    for text in list(doctree.findall(nodes.Text)):
+        if TIMES.search(text):
+            text.parent.replace(text, nodes.Text(TIMES.sub(running, text)))
 
 
 def search_from_disk(app: Sphinx, exception: Exception | None) -> None:
@@ -238,7 +276,11 @@ class Execution:
         self, app: Sphinx, env: BuildEnvironment, added: set, changed: set, removed: set
     ) -> list[str]:
         """Name the notebooks to read again: Sphinx itself looks at a page's own text only."""
-        return sorted(d for d in env.found_docs if is_notebook(env, d)) if self.stale else []
+        pages = {d for d in env.found_docs if is_notebook(env, d)}
+        found = pages if self.stale else set()
+        if TEACHING in env.found_docs and (found or pages & (added | changed)):
+            found = found | {TEACHING}
+        return sorted(found)
 
     def count(self, app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
         self.queue = [d for d in docnames if is_notebook(env, d)]
@@ -283,6 +325,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", execution.report)
     app.connect("config-inited", mathjax_without_fonts, priority=900)
     app.connect("source-read", fill_placeholders)
+    app.connect("doctree-resolved", fill_running_times)
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", read_docstring)
     app.connect("autodoc-skip-member", skip_field)
