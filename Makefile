@@ -23,7 +23,7 @@ unexport JUPYTER_PATH JUPYTER_CONFIG_DIR PYTHONPATH PYTHONHOME MPLBACKEND PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup zoo book pdf serve test check lint types unit nbval browser access \
-	notebooks bench lock repository clean distclean zip colab classroom classroom-test
+.PHONY: notebooks bench lock repository clean distclean zip colab classroom classroom-test
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
