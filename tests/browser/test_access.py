@@ -35,6 +35,16 @@ AXE = """async ([rules, whole]) => {
   return violations.map((v) => [v.id, v.help, where(v)]);
 }"""
 
+# Done when no colour is on its way any more.
+GO_DARK = """async () => {
+  document.documentElement.dataset.theme = "dark";
+  const frame = () => new Promise((go) => requestAnimationFrame(() => setTimeout(go, 0)));
+  for (let k = 0; k < 3; k++) {
+    await frame();
+    await Promise.allSettled(document.getAnimations().map((each) => each.finished));
+  }
+}"""
+
 WIDGETS_READY = "[...document.querySelectorAll('.vae-static > div')].every((el) => el.__vae)"
 
 
@@ -54,8 +64,7 @@ def test_axe_finds_nothing(name: str, width: int, book: Path, open_page: Open) -
     visit.page.evaluate(AXE_SCRIPT)
     whole = WHOLE or name == ALIKE
     assert visit.page.evaluate(AXE, [None, whole]) == []
-    visit.page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    visit.page.wait_for_timeout(100)
+    visit.page.evaluate(GO_DARK)
     assert visit.page.evaluate(AXE, [BY_COLOUR, whole]) == []
 
 
