@@ -6,6 +6,7 @@ of icon fonts. The widgets need that room. After the build, over the whole outpu
 - style rules whose classes occur in no page and no script are dropped;
 - the icon fonts are cut to the icons the remaining rules name, and put into the style sheet itself,
   because some browsers refuse font files to a page that is opened from disk;
+- scripts lose their comments, and the one for tabs, where no page has any, its code;
 - the icon script, which draws the same icons a second time, is emptied.
 """
 
@@ -28,6 +29,11 @@ CLASS = re.compile(r"\.((?:\\.|[\w-])+)")
 FONT_FACE = re.compile(r"@font-face\s*\{[^}]*url\([\"']?([^)\"']+\.ttf)[\"']?\)[^}]*\}")
 # The block of Unicode where an icon font keeps its icons, as characters or as CSS escapes.
 ICON = re.compile(r"[\ue000-\uf8ff]|\\([ef][0-9a-f]{3})\b")
+# Comments of a script that fill whole lines, but for those that name its licence.
+COMMENT = re.compile(
+    r"^[ \t]*(?:/\*(?!(?:(?!\*/).)*(?i:licen[cs]e|copyright)).*?\*/[ \t]*|//[^\n]*)\n",
+    re.MULTILINE | re.DOTALL,
+)
 GROUPS = {"media", "supports", "layer", "container"}
 
 
@@ -105,8 +111,15 @@ def slim_output(app: Sphinx, exception: Exception | None) -> None:
     own = [path for path in static.rglob("*") if "mathjax" not in path.relative_to(static).parts]
     scripts = [path for path in own if path.suffix == ".js"]
     words: set[str] = set()
-    for path in [*Path(app.outdir).rglob("*.html"), *scripts]:
+    for path in Path(app.outdir).rglob("*.html"):
         words.update(WORD.findall(path.read_text("utf-8")))
+    if "sd-tab-set" not in words:
+        for path in static.glob("design-tabs.js"):
+            path.write_text("// No page has tabs.\n", "utf-8")
+    for path in scripts:
+        words.update(WORD.findall(path.read_text("utf-8")))
+    for path in scripts:
+        path.write_text(COMMENT.sub("", path.read_text("utf-8")), "utf-8")
     for path in own:
         if path.suffix == ".css":
             css = purge(parse(path.read_text("utf-8")), words)

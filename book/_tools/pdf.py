@@ -178,7 +178,7 @@ def add_outline(writer: PdfWriter, places: list[Place], at: dict[str, tuple[int,
         number, top = at[place.id]
         parent = next((parents[d] for d in range(place.depth - 1, -1, -1) if d in parents), None)
         item = writer.add_outline_item(
-            place.title,
+            title=place.title,
             page_number=number - 1,
             parent=parent,
             fit=Fit.xyz(left=0, top=top),

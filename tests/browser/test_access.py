@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from bs4 import BeautifulSoup
+from pypdf import PdfReader
 from test_pages import PAGES
 from visit import Visit
 
@@ -35,6 +37,16 @@ AXE = """async ([rules, whole]) => {
   return violations.map((v) => [v.id, v.help, where(v)]);
 }"""
 
+# Done when no colour is on its way any more.
+GO_DARK = """async () => {
+  document.documentElement.dataset.theme = "dark";
+  const frame = () => new Promise((go) => requestAnimationFrame(() => setTimeout(go, 0)));
+  for (let k = 0; k < 3; k++) {
+    await frame();
+    await Promise.allSettled(document.getAnimations().map((each) => each.finished));
+  }
+}"""
+
 WIDGETS_READY = "[...document.querySelectorAll('.vae-static > div')].every((el) => el.__vae)"
 
 
@@ -54,8 +66,7 @@ def test_axe_finds_nothing(name: str, width: int, book: Path, open_page: Open) -
     visit.page.evaluate(AXE_SCRIPT)
     whole = WHOLE or name == ALIKE
     assert visit.page.evaluate(AXE, [None, whole]) == []
-    visit.page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    visit.page.wait_for_timeout(100)
+    visit.page.evaluate(GO_DARK)
     assert visit.page.evaluate(AXE, [BY_COLOUR, whole]) == []
 
 
@@ -87,7 +98,7 @@ def test_every_figure_is_put_into_words(name: str, book: Path) -> None:
 def test_canvases_have_names_and_live_words(name: str, book: Path, open_page: Open) -> None:
     visit = open_and_settle(open_page, book / name)
     unnamed = visit.page.eval_on_selector_all(
-        ".vae-widget canvas:not([aria-hidden])",
+        ".vae-widget canvas:not([aria-hidden], button canvas)",
         "(all) => all.filter((c) => !c.role || (c.ariaLabel ?? '').length < 5)"
         ".map((c) => c.outerHTML)",
     )
@@ -138,7 +149,9 @@ def test_a_widget_that_fails_shows_its_picture(book: Path, open_page: Open, brow
     page.add_init_script("delete window.DecompressionStream")
     page.goto((book / "notebooks/12_ae_vs_vae.html").resolve().as_uri())
     page.wait_for_selector(".vae-static[data-failed]", state="attached")
-    assert page.locator("img.vae-still").first.is_visible()
+    still = page.locator("img.vae-still").first
+    still.evaluate("(image) => image.scrollIntoView()")  # it loads when it comes near
+    still.wait_for(state="visible")
     context.close()
 
 
@@ -148,13 +161,25 @@ def test_a_page_prints_its_pictures_and_answers(name: str, book: Path, open_page
     visit.page.evaluate("dispatchEvent(new Event('beforeprint'))")
     visit.page.emulate_media(media="print")
     assert visit.page.evaluate("document.documentElement.dataset.theme") == "light"
-    assert all(still.is_visible() for still in stills(visit))
+    shown = [still.evaluate("(e) => getComputedStyle(e).display") for still in stills(visit)]
+    assert set(shown) == {"block"}
     assert not any(widget.is_visible() for widget in visit.page.locator(".vae-widget").all())
     assert all(said.is_visible() for said in visit.page.locator(".vae-quiz .feedback").all())
+    # On the paper itself all pictures are there, those included that no reader scrolled to.
+    printed = PdfReader(io.BytesIO(visit.page.pdf()))
+    drawn = {image.hash_bin() for page in printed.pages for image in pictures_of(page)}
+    assert len(drawn) >= visit.page.locator("article img").count()
     visit.page.emulate_media(media="screen")
     visit.page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert visit.page.evaluate("document.documentElement.dataset.theme") == "dark"
     assert not any(still.is_visible() for still in stills(visit))
+
+
+def pictures_of(page: Any) -> list[Any]:
+    """The images that a page of a PDF draws."""
+    objects = page["/Resources"].get("/XObject")
+    found = [entry.get_object() for entry in objects.get_object().values()] if objects else []
+    return [entry for entry in found if entry.get("/Subtype") == "/Image"]
 
 
 # --- colour and motion -----------------------------------------------------------------------
@@ -166,7 +191,7 @@ def test_digit_classes_are_named_in_the_planes(book: Path, open_page: Open, brow
     page.add_init_script(
         "window.written = []; const fill = CanvasRenderingContext2D.prototype.fillText;"
         "CanvasRenderingContext2D.prototype.fillText = function (text, ...at) {"
-        " if (this.font.startsWith('700 16px')) written.push(text);"
+        " if (/^(700|bold) 16px/.test(this.font)) written.push(text);"
         " return fill.call(this, text, ...at); };"
     )
     page.goto((book / "notebooks/12_ae_vs_vae.html").resolve().as_uri())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ def reader() -> PdfReader:
 
 @cache
 def text(number: int) -> str:
-    """Words of a page, counted from 0."""
-    return " ".join(reader().pages[number].extract_text().split())
+    """Words of a page, counted from 0, without ligatures."""
+    words = unicodedata.normalize("NFKC", reader().pages[number].extract_text())
+    return " ".join(words.split())
 
 
 @cache
@@ -96,9 +98,10 @@ def test_outline_has_every_page_in_order() -> None:
 def test_contents_name_the_right_pages() -> None:
     listed = " ".join(text(number) for number in range(1, 8))
     for _, title in numbered()[1:]:
-        found = re.search(rf"{re.escape(title)}\s*(\d+)", listed)
-        assert found, title
-        assert int(found[1]) == outline()[title] + 1
+        # A letter outside the text's font comes apart when its words are read back.
+        loose = ".{1,4}?".join(map(re.escape, re.split(r"[^\x00-\x7f]+", title)))
+        found = re.findall(rf"{loose}\s*(\d+)", listed)
+        assert str(outline()[title] + 1) in found, title
 
 
 def test_every_link_within_it_leads_somewhere() -> None:
@@ -150,11 +153,9 @@ def test_equations_and_figures_of_a_chapter_are_there(name: str) -> None:
         assert own[0] in words
     drawn = 0
     for number in pages:
-        resources = reader().pages[number].get("/Resources", {}).get_object()
-        objects = resources.get("/XObject", {})
-        drawn += sum(
-            o.get_object().get("/Subtype") == "/Image" for o in objects.get_object().values()
-        )
+        objects = reader().pages[number]["/Resources"].get("/XObject")
+        entries = objects.get_object().values() if objects is not None else ()
+        drawn += sum(entry.get_object().get("/Subtype") == "/Image" for entry in entries)
     assert drawn >= len(article.select("img"))
     # Every widget is its picture, every answer of a quiz has its reply.
     for reply in article.select(".vae-quiz .feedback"):

@@ -278,7 +278,7 @@ function drawDigit(ctx, pixels, [height, width], x, y, size, ink, smooth = false
 // A captioned picture of one digit.
 function digitFigure(parent, caption, shape) {
   const figure = node("figure", { className: "vw-digit" }, parent);
-  const canvas = node("canvas", { role: "img" }, figure);
+  const canvas = node("canvas", { role: "img", "aria-label": caption }, figure);
   canvas.width = canvas.height = 8 * Math.max(...shape);
   const text = node("figcaption", { textContent: caption }, figure);
   return {
