@@ -4,8 +4,9 @@
 
 --url writes a new address into _config.yml first. Then every place that must spell the address
 out, because it is read outside the built book, is rewritten: `git clone` lines, the bootstrap
-cells' `git+` requirements, Colab's and Binder's links and CITATION.cff. With --check nothing is written; the exit
-status is 1 if a place names another address. The book's pages say `{{ repository }}` instead.
+cells' `git+` requirements, Colab's and Binder's links and CITATION.cff. With --check nothing is
+written; the exit status is 1 if a place names another address. The book's pages say
+`{{ repository }}` instead.
 """
 
 from __future__ import annotations
