@@ -509,7 +509,7 @@ def test_mnist_needs_no_torchvision(python: Callable[..., object]) -> None:
 def test_a_folder_of_images_needs_no_torchvision(
     tmp_path: Path, python: Callable[..., object]
 ) -> None:
-    """Beside a torch it was not made for, torchvision fails at import; folders are still read."""
+    """Beside a torch it was not made for, torchvision fails at import."""
     for i in range(6):
         picture(tmp_path / "images" / f"{i}.png", np.full((4, 4), i, dtype=np.uint8))
     done = python(

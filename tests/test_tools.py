@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import normalise
@@ -136,6 +137,9 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "notebooks" / "colab.md").write_text(
         "https://colab.research.google.com/github/example/vae-book/blob/main/notebooks/01.ipynb"
     )
+    (tmp_path / "notebooks" / "binder.md").write_text(
+        "https://mybinder.org/v2/gh/example/vae-book/main?labpath=notebooks"
+    )
     (tmp_path / "_build").mkdir()
     (tmp_path / "_build" / "old.md").write_text(f"git clone {OLD}")
     return tmp_path
@@ -151,6 +155,7 @@ class TestRepository:
         assert (project / "CITATION.cff").read_text() == f'repository-code: "{NEW}"\n'
         source = json.loads((project / "notebooks" / "01.ipynb").read_text())["source"]
         assert source == f'%pip install -q "vae-core @ git+{NEW}"'
+        assert "/gh/someone/their-fork/main" in (project / "notebooks/binder.md").read_text()
         assert "/github/someone/their-fork/blob/" in (project / "notebooks/colab.md").read_text()
         assert OLD in (project / "_build" / "old.md").read_text()
         assert repository.main(["--check"], project) == 0
@@ -179,6 +184,20 @@ class TestRepository:
     def test_git_suffix_is_dropped(self, project: Path) -> None:
         repository.main(["--url", NEW + ".git"], project)
         assert repository.configured(project) == NEW
+
+    def test_a_rewrite_leaves_nothing_of_the_old_address(self, tmp_path: Path) -> None:
+        """In a copy of the project, no text names the old repository after one command."""
+        root = Path(__file__).parent.parent
+        old = repository.configured(root)
+        skipped = shutil.ignore_patterns(
+            "_build", ".venv", ".git", "tests", "__pycache__", ".*cache"
+        )
+        shutil.copytree(root, tmp_path / "copy", ignore=skipped)
+        assert repository.main(["--url", NEW], tmp_path / "copy") == 0
+        for path in (tmp_path / "copy").rglob("*"):
+            if path.is_file() and path.suffix not in {".xz", ".safetensors", ".pyc"}:
+                text = path.read_text("utf-8", errors="replace")
+                assert old.removeprefix("https://github.com/") not in text, path
 
     def test_this_project_has_one_address(self) -> None:
         assert repository.main(["--check"], Path(__file__).parent.parent) == 0

@@ -4,8 +4,9 @@
 
 --url writes a new address into _config.yml first. Then every place that must spell the address
 out, because it is read outside the built book, is rewritten: `git clone` lines, the bootstrap
-cells' `git+` requirements, Colab links and CITATION.cff. With --check nothing is written; the exit
-status is 1 if a place names another address. The book's pages say `{{ repository }}` instead.
+cells' `git+` requirements, Colab's and Binder's links and CITATION.cff. With --check nothing is
+written; the exit status is 1 if a place names another address. The book's pages say
+`{{ repository }}` instead.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ PLACES = [
     re.compile(r"(git clone )(https://[\w./-]*[\w-])"),
     re.compile(r"(?m)^((?:repository-code|url): \"?)(https://[\w./-]*[\w-])"),
 ]
-# Colab writes the repository as owner/name.
-COLAB = re.compile(r"(colab\.research\.google\.com/github/)([\w.-]+/[\w.-]+)")
+# Colab and Binder write the repository as owner/name.
+HOSTS = re.compile(r"(colab\.research\.google\.com/github/|mybinder\.org/v2/gh/)([\w.-]+/[\w.-]+)")
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -72,7 +73,7 @@ def rewrite(text: str, url: str) -> str:
     """Return `text` with every spelled-out repository address replaced by `url`."""
     for place in PLACES:
         text = place.sub(rf"\g<1>{url}", text)
-    return COLAB.sub(rf"\g<1>{url.removeprefix('https://github.com/')}", text)
+    return HOSTS.sub(rf"\g<1>{url.removeprefix('https://github.com/')}", text)
 
 
 def main(argv: list[str] | None = None, root: Path = Path()) -> int:

@@ -45,7 +45,7 @@ def stays_within(opened: Visit, folder: Path) -> None:
 
 def test_it_has_one_folder_with_an_index_and_the_licence(unpacked: Path) -> None:
     assert (unpacked / "index.html").is_file()
-    assert "CC BY" in (unpacked / "LICENSE").read_text("utf-8")
+    assert "Creative Commons Attribution" in (unpacked / "LICENSE").read_text("utf-8")
     assert not (unpacked / ".doctrees").exists()
 
 

@@ -23,6 +23,7 @@ GENERAL: dict[str, str] = {
 
 # The mistakes of the subject; an exercise names those that apply to it.
 MISTAKES: dict[str, str] = {
+
     "kl_missing_half": "The squares come without their factor ½, as in the tutorial's code. That "
     "is the divergence from another prior, with half the variance.",
     "kl_sign": "The divergence, or a part of it, has the wrong sign. A divergence is never "
@@ -208,12 +209,8 @@ MISTAKES: dict[str, str] = {
     "log_of_mean": "This is the log of the mean where the mean of the logs is asked: an estimate "
     "of log P(X), and no longer the bound.",
     "missing_log_q": "The density of Q is missing: each draw is scored by the joint alone.",
-    "spread_for_error": "This is the spread of single draws. The error of their mean is smaller, "
-    "the more draws there are.",
     "variance_for_error": "This is the variance of the mean, or of a draw, without its root.",
     "prior_for_posterior": "This is the divergence from the prior, where the posterior is meant.",
-    "joint_for_posterior": "The joint P(X, z) stands where the posterior is meant: it does not sum "
-    "to one over z.",
     "stale_q": "The model was set from the Q before this round, not from the one just improved.",
     "missing_variance": "The variance of Q is left out, as if its draws were all at its mean.",
     # chapter 5
@@ -227,7 +224,6 @@ MISTAKES: dict[str, str] = {
     "singular_at_zero": "At a logit of 0, or near it, the normaliser's formula is 0 by 0: its "
     "limit is finite, and has to be met to the digits asked for.",
     "sum_over_pixels": "The squares are summed over pixels, where their mean is asked.",
-    "mean_of_roots": "The roots are averaged, where the root of the average is asked.",
     "absolute_error": "The mean absolute error is the best scale of another density, not of a "
     "Gaussian.",
     # chapter 1
