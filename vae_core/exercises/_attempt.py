@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -78,10 +79,12 @@ class Attempt:
         *,
         shapes: Mapping[tuple[int, ...], str] | None = None,
     ) -> Tensor:
-        """``found`` as a tensor of ``shape`` with finite values, or a ``Failure``.
+        """``found`` (a NumPy array too) as a tensor of ``shape``, all finite, or a ``Failure``.
 
         shapes: wrong shapes that betray a certain mistake, by its name.
         """
+        if isinstance(found, np.ndarray | np.generic) and found.dtype.kind in "fiub":
+            found = torch.as_tensor(np.asarray(found))
         if not isinstance(found, Tensor):
             raise Failure("a tensor", _short(found), "type")
         if tuple(found.shape) != tuple(shape):
@@ -196,7 +199,7 @@ class Attempt:
 def _copied(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value if value.requires_grad else value.clone()
-    if isinstance(value, (list, tuple, dict, set)):
+    if isinstance(value, (list, tuple, dict, set, np.ndarray)):
         return copy.deepcopy(value)
     return value
 
@@ -204,6 +207,8 @@ def _copied(value: Any) -> Any:
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor):
         return one.shape == other.shape and bool(torch.equal(one, other))
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
     if isinstance(one, (list, tuple)):
         return len(one) == len(other) and all(_same(a, b) for a, b in zip(one, other, strict=True))
     if isinstance(one, dict):

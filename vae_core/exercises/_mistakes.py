@@ -137,4 +137,56 @@ MISTAKES: dict[str, str] = {
     "not_reversed": "The symbols come back in the order in which they were pushed. A stack gives "
     "the last one first.",
     "log_base": "Nats and bits are mixed up: a factor log 2.",
+    # chapter 2
+    "stale_maximum": "What was summed before belongs to an older maximum: when a larger log-weight "
+    "arrives, the running sums have to be brought to the same scale.",
+    "growing_state": "The state grows with the number of draws: it keeps them, where a few numbers "
+    "are enough.",
+    "log_weights_as_weights": "The logarithms of the weights are used as if they were the weights.",
+    "raw_weights": "The weights are not divided by their sum: scaling them all changes the result.",
+    "inverse_count": "This is one over the number that was asked for.",
+    "squared_width": "This is the square of the width, or another number on the way to it.",
+    "posterior_width": "This is the width of the posterior itself, which is best only if the mean "
+    "is known exactly.",
+    "narrow_width": "Narrower than the posterior is the unsafe side: there the weights explode.",
+    # chapter 3
+    "log_of_mean": "This is the log of the mean where the mean of the logs is asked: an estimate "
+    "of log P(X), and no longer the bound.",
+    "missing_log_q": "The density of Q is missing: each draw is scored by the joint alone.",
+    "spread_for_error": "This is the spread of single draws. The error of their mean is smaller, "
+    "the more draws there are.",
+    "variance_for_error": "This is the variance of the mean, or of a draw, without its root.",
+    "prior_for_posterior": "This is the divergence from the prior, where the posterior is meant.",
+    "joint_for_posterior": "The joint P(X, z) stands where the posterior is meant: it does not sum "
+    "to one over z.",
+    # chapter 5
+    "loss_for_likelihood": "The sign is that of a loss: a worse reconstruction must give a lower "
+    "log-likelihood.",
+    "saturated_sigmoid": "For large logits the sigmoid is rounded to 0 or 1, and its logarithm "
+    "is lost.",
+    "normaliser_sign": "The normaliser is upside down: the exponential integrates to the square of "
+    "what cross-entropy's does.",
+    "normaliser_once": "The normaliser depends on each pixel's logit, and each pixel needs its own.",
+    "sum_over_pixels": "The squares are summed over pixels, where their mean is asked.",
+    "mean_of_roots": "The roots are averaged, where the root of the average is asked.",
+    "absolute_error": "The mean absolute error is the best scale of another density, not of a "
+    "Gaussian.",
+    # chapter 1
+    "no_cdf": "The Gaussian's cumulative distribution function is missing: z itself is taken for "
+    "a share.",
+    "heights_as_masses": "A bin's probability is not its height: wide bins hold more.",
+    "snapped_to_edges": "All draws land on a few values: within a bin the map must go on rising.",
+    "forward_for_inverse": "The target's cumulative distribution function is used, where its "
+    "inverse is meant.",
+    "missing_prior": "The prior is missing: rare and common classes, or likely and unlikely codes, "
+    "are treated alike.",
+    "not_normalised": "The result does not sum to one.",
+    "density_multiplied": "The density is multiplied by the factor by which areas grow, where it "
+    "has to be divided.",
+    "no_jacobian": "The density of z is taken over as it is: nothing says how areas change.",
+    "diagonal_jacobian": "Only the diagonal of the Jacobian is used: areas also change by the rest "
+    "of it.",
+    "not_centred": "The mean was not taken off before the weights were applied.",
+    "no_noise_model": "The noise of the parts is not used: a noisy one counts as much as an exact "
+    "one.",
 }
