@@ -159,6 +159,8 @@ MISTAKES: dict[str, str] = {
     "prior_for_posterior": "This is the divergence from the prior, where the posterior is meant.",
     "joint_for_posterior": "The joint P(X, z) stands where the posterior is meant: it does not sum "
     "to one over z.",
+    "stale_q": "The model was set from the Q before this round, not from the one just improved.",
+    "missing_variance": "The variance of Q is left out, as if its draws were all at its mean.",
     # chapter 5
     "loss_for_likelihood": "The sign is that of a loss: a worse reconstruction must give a lower "
     "log-likelihood.",
@@ -166,7 +168,7 @@ MISTAKES: dict[str, str] = {
     "is lost.",
     "normaliser_sign": "The normaliser is upside down: the exponential integrates to the square of "
     "what cross-entropy's does.",
-    "normaliser_once": "The normaliser depends on each pixel's logit, and each pixel needs its own.",
+    "normaliser_once": "The normaliser depends on the logit: each pixel needs its own.",
     "sum_over_pixels": "The squares are summed over pixels, where their mean is asked.",
     "mean_of_roots": "The roots are averaged, where the root of the average is asked.",
     "absolute_error": "The mean absolute error is the best scale of another density, not of a "
