@@ -41,8 +41,13 @@ FLOORS = {
     "notebook": 5,
     "widgets": 5,
 }
-# The one place where a floor holds two steps.
-BESIDE = {("objectives", "models"), ("zoo", "training"), ("zoo", "_prediction")}
+# The places where a floor holds two steps.
+BESIDE = {
+    ("objectives", "models"),
+    ("zoo", "training"),
+    ("zoo", "_prediction"),
+    ("exercises", "evaluation"),
+}
 
 
 def module_of(path: Path) -> str:

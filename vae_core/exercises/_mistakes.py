@@ -169,6 +169,8 @@ MISTAKES: dict[str, str] = {
     "normaliser_sign": "The normaliser is upside down: the exponential integrates to the square of "
     "what cross-entropy's does.",
     "normaliser_once": "The normaliser depends on the logit: each pixel needs its own.",
+    "singular_at_zero": "At a logit of 0, or near it, the normaliser's formula is 0 by 0: its "
+    "limit is finite, and has to be met to the digits asked for.",
     "sum_over_pixels": "The squares are summed over pixels, where their mean is asked.",
     "mean_of_roots": "The roots are averaged, where the root of the average is asked.",
     "absolute_error": "The mean absolute error is the best scale of another density, not of a "
