@@ -214,6 +214,19 @@ right(PAIR)(
         "= -log(2*pi) - log(s) - ((a^2 + s^2) * x^2 - 2*a*x*y + y^2) / (2*s^2)",
     ]
 )
+<<<<<<< HEAD
+=======
+
+
+@right(PAIR)
+def pair_as_a_function():
+    return [
+        "= log N(x; 0, 1) + log N(y; a*x, s^2)  # the factors",
+        "= -log(2*pi*s) - x^2/2 - (y - a*x)^2 / (2*s^2)  # and no N(...) any more",
+    ]
+
+
+>>>>>>> ex-a
 right(PAIR)(
     [
         "= log N(x; 0, 1) + log N(y; a*x, s^2)",

@@ -23,7 +23,6 @@ GENERAL: dict[str, str] = {
 
 # The mistakes of the subject; an exercise names those that apply to it.
 MISTAKES: dict[str, str] = {
-
     "kl_missing_half": "The squares come without their factor ½, as in the tutorial's code. That "
     "is the divergence from another prior, with half the variance.",
     "kl_sign": "The divergence, or a part of it, has the wrong sign. A divergence is never "
