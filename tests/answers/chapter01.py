@@ -214,8 +214,6 @@ right(PAIR)(
         "= -log(2*pi) - log(s) - ((a^2 + s^2) * x^2 - 2*a*x*y + y^2) / (2*s^2)",
     ]
 )
-<<<<<<< HEAD
-=======
 
 
 @right(PAIR)
@@ -226,7 +224,6 @@ def pair_as_a_function():
     ]
 
 
->>>>>>> ex-a
 right(PAIR)(
     [
         "= log N(x; 0, 1) + log N(y; a*x, s^2)",

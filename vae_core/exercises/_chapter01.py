@@ -274,25 +274,14 @@ def _pair_chain(attempt: Attempt) -> None:
 
     names: dict[str, Any] = {n: sp.Symbol(n, real=True) for n in ("x", "y", "a")}
     names["s"] = sp.Symbol("s", positive=True)
-<<<<<<< HEAD
-    attempt.derivation(
-=======
     lines = attempt.derivation(
->>>>>>> ex-a
         "log N(x; 0, 1) + log N((y - a*x) / s; 0, 1) - log(s)",
         "-log(2*pi) - log(s) - ((a^2 + s^2) * x^2 - 2*a*x*y + y^2) / (2*s^2)",
         names=names,
         interpretations=(symbolic.integration(),),
     )
-<<<<<<< HEAD
-    last = [line for line in attempt.answer if line.strip()][-1]
-    attempt.require(
-        "N(" not in last.split("#")[0], "the exponent written out in the last line", last
-    )
-=======
     last = lines[-1].split("#")[0]
     attempt.require("N(" not in last, "the exponent written out in the last line", last.strip())
->>>>>>> ex-a
 
 
 EXERCISES = (bayes, quantile, induced, taste, pair)
