@@ -19,9 +19,9 @@ __all__ = ["OrderedLogitLikelihood"]
 class OrderedLogitLikelihood(DiscretizedLogisticLikelihood):
     """P(X|z) for grey pixels of 256 levels, by ordered logits with learned cut points.
 
-    McCullagh 1980, model 2.1 with a scale (his equation 6.1): with the shift b (the first half of
-    the output's channels) and the log steepness l (the second half) of each pixel, and 255 cut
-    points c_0 < ... < c_254 that all pixels share,
+    McCullagh 1980, with a scale of its own for each case, here a pixel: with the shift b (the first
+    half of the output's channels) and the log steepness l (the second half) of each pixel, and 255
+    cut points c_0 < ... < c_254 that all pixels share,
 
         P(level <= k) = sigmoid(exp(l) c_k - b).
 
