@@ -29,6 +29,7 @@ FLOORS = {
     "distributions": 1,
     "maps": 1,
     "symbolic": 1,
+    "ordered": 2,
     "models": 2,
     "objectives": 2,
     "_prediction": 3,

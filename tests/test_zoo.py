@@ -19,7 +19,7 @@ from helpers import one_sentence
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from vae_core import _cache, data, models, objectives, training, zoo
+from vae_core import _cache, data, models, objectives, ordered, training, zoo
 from vae_core.distributions import BernoulliLikelihood
 
 TINY = zoo.Recipe("VAE", {"latent_dim": 2, "hidden": (8,)}, epochs=1, batch_size=100)
@@ -34,7 +34,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setattr(zoo, "RECIPES", {"tiny": TINY})
     monkeypatch.setattr(zoo, "_in_memory", {})
     yield tmp_path / "cache" / "zoo"
-    zoo._code_digest.cache_clear()
+    zoo._digest_of.cache_clear()
 
 
 def load(name: str = "tiny", seed: int | None = None) -> nn.Module:
@@ -176,6 +176,42 @@ def test_a_recipe_names_its_likelihood(likelihood: dict[str, Any]) -> None:
         assert model.likelihood.link == "identity"
 
 
+ORDERED = dataclasses.replace(TINY, likelihood={"kind": "ordered-logit"})
+
+
+def test_an_ordered_logit_starts_from_the_levels_of_the_images_it_trains_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started = []
+    monkeypatch.setattr(
+        training,
+        "fit",
+        lambda model, images, **_: (
+            started.append((model.likelihood.cuts(), images.images)) or training.History()
+        ),
+    )
+    for recipe in (ORDERED, dataclasses.replace(ORDERED, examples=50)):
+        zoo._train(recipe, 0, torch.device("cpu"), False)
+        cuts, images = started.pop()
+        assert len(images) == (recipe.examples or 300)
+        expected = ordered.OrderedLogitLikelihood()
+        expected.set_levels(images)
+        assert torch.equal(cuts, expected.cuts())
+
+
+def test_a_likelihood_of_its_own_module_is_in_its_models_keys_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu = torch.device("cpu")
+    before = zoo._key(ORDERED, 0, cpu), zoo._key(TINY, 0, cpu)
+    changed = Path(str(ordered.__file__)).read_text(encoding="utf-8") + "\nx = 1\n"
+    (tmp_path / "ordered.py").write_text(changed, encoding="utf-8")
+    monkeypatch.setattr(ordered, "__file__", str(tmp_path / "ordered.py"))
+    zoo._digest_of.cache_clear()
+    assert zoo._key(ORDERED, 0, cpu) != before[0]
+    assert zoo._key(TINY, 0, cpu) == before[1]
+
+
 @pytest.mark.parametrize(
     ("model", "objective"),
     [
@@ -221,7 +257,7 @@ def test_the_code_digest_sees_code_and_not_prose(
     assert changed != source
     (tmp_path / "training.py").write_text(changed, encoding="utf-8")
     monkeypatch.setattr(training, "__file__", str(tmp_path / "training.py"))
-    zoo._code_digest.cache_clear()
+    zoo._digest_of.cache_clear()
     assert (zoo._code_digest() != before) is decides
 
 
@@ -233,7 +269,7 @@ def test_the_code_digest_sees_every_file_of_a_package(
     folder = tmp_path / "copy"
     shutil.copytree(package.__path__[0], folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(package, "__path__", [str(folder)])
-    zoo._code_digest.cache_clear()
+    zoo._digest_of.cache_clear()
     assert zoo._code_digest() == before
     # A command only calls the rest.
     files = [p for p in folder.rglob("*.py") if p.name not in ("__init__.py", "__main__.py")]
@@ -241,10 +277,10 @@ def test_the_code_digest_sees_every_file_of_a_package(
     for path in files:
         source = path.read_text(encoding="utf-8")
         path.write_text(source + "\nx = 1\n", encoding="utf-8")
-        zoo._code_digest.cache_clear()
+        zoo._digest_of.cache_clear()
         assert zoo._code_digest() != before, path.name
         path.write_text(source + "\n# a comment\n", encoding="utf-8")
-        zoo._code_digest.cache_clear()
+        zoo._digest_of.cache_clear()
         assert zoo._code_digest() == before, path.name
 
 

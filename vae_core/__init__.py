@@ -2,9 +2,9 @@
 
 Submodules load on first use, so that ``import vae_core`` costs little more than nothing:
 
-``data``, ``distributions``, ``maps``, ``symbolic`` (floor 1); ``models``, ``objectives`` (2);
-``training``, ``zoo`` (3); ``evaluation`` (4); ``widgets``, ``figures``, ``notebook`` (5). A module
-imports only from floors below its own.
+``data``, ``distributions``, ``maps``, ``symbolic`` (floor 1); ``models``, ``objectives``,
+``ordered`` (2); ``training``, ``zoo`` (3); ``evaluation``, ``coding`` (4); ``widgets``,
+``figures``, ``notebook`` (5). A module imports only from floors below its own.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _SUBMODULES = (
     "models",
     "notebook",
     "objectives",
+    "ordered",
     "symbolic",
     "training",
     "widgets",

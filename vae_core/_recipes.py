@@ -12,9 +12,9 @@ class Recipe:
     """How a model is made, in plain values.
 
     ``likelihood``: {"kind": "bernoulli"}, {"kind": "gaussian", "sigma": ..., "link": ...},
-    {"kind": "discretized-logistic"}, or the model's own. ``objective``: {"name": ..., **arguments},
-    a function of :mod:`vae_core.objectives` that makes one ("elbo_objective",
-    "importance_weighted_objective"), or the model's own; for "denoising",
+    {"kind": "discretized-logistic"}, {"kind": "ordered-logit"}, or the model's own.
+    ``objective``: {"name": ..., **arguments}, a function of :mod:`vae_core.objectives` that makes
+    one ("elbo_objective", "importance_weighted_objective"), or the model's own; for "denoising",
     {"corruption": [its class, its argument]}.
     ``examples``: how many of the training images, from the first on.
     """
@@ -124,10 +124,10 @@ RECIPES: dict[str, Recipe] = {
     "grey-50": Recipe(
         "VAE",
         {"latent_dim": 50, "hidden": (400,)},
-        likelihood={"kind": "discretized-logistic"},
+        likelihood={"kind": "ordered-logit"},
         epochs=14,
         learning_rate=2e-3,
-        schedule="linear",
+        schedule="cosine",
     ),
     # The "-short" pair with more latents, and a denoiser beside the larger autoencoder.
     **{

@@ -36,7 +36,7 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
-from vae_core import _cache, data, distributions, models, objectives, training
+from vae_core import _cache, data, distributions, models, objectives, ordered, training
 from vae_core._prediction import prediction_objective
 from vae_core._recipes import RECIPES, USED, Recipe
 from vae_core.data import _mnist
@@ -45,6 +45,8 @@ __all__ = ["RECIPES", "USED", "Recipe", "fill", "load", "main", "names", "table"
 
 # Objectives that no module of the package offers, because only these models need them.
 OWN_OBJECTIVES = {"prediction_objective": prediction_objective}
+# Likelihoods of modules that the other models do without, and whose code so is in no other's key.
+OWN_LIKELIHOODS = {"ordered-logit": ordered}
 _in_memory: dict[str, nn.Module] = {}
 
 
@@ -62,10 +64,9 @@ def _sources(module: ModuleType) -> list[Path]:
 
 
 @functools.cache
-def _code_digest() -> str:
-    """A digest of the code that decides a trained model, blind to comments and docstrings."""
+def _digest_of(*modules: ModuleType) -> str:
+    """A digest of the modules' code, blind to comments and docstrings."""
     digest = hashlib.sha256()
-    modules = (data._pixels, distributions, models, objectives, training)
     for path in itertools.chain.from_iterable(map(_sources, modules)):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
@@ -75,6 +76,11 @@ def _code_digest() -> str:
                 first.value = ast.Constant("")  # a docstring
         digest.update(ast.dump(tree).encode())
     return digest.hexdigest()
+
+
+def _code_digest() -> str:
+    """A digest of the code that decides every trained model."""
+    return _digest_of(data._pixels, distributions, models, objectives, training)
 
 
 def _key(recipe: Recipe, seed: int, device: torch.device) -> str:
@@ -87,6 +93,8 @@ def _key(recipe: Recipe, seed: int, device: torch.device) -> str:
     }
     if recipe.objective and recipe.objective["name"] in OWN_OBJECTIVES:
         deciding["objective"] = inspect.getsource(OWN_OBJECTIVES[recipe.objective["name"]])
+    if recipe.likelihood and recipe.likelihood["kind"] in OWN_LIKELIHOODS:
+        deciding["likelihood"] = _digest_of(OWN_LIKELIHOODS[recipe.likelihood["kind"]])
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -103,6 +111,7 @@ def _untrained(recipe: Recipe, seed: int) -> nn.Module:
             "bernoulli": distributions.BernoulliLikelihood,
             "gaussian": distributions.GaussianLikelihood,
             "discretized-logistic": distributions.DiscretizedLogisticLikelihood,
+            "ordered-logit": ordered.OrderedLogitLikelihood,
         }[chosen.pop("kind")]
         options["likelihood"] = made(**chosen)
     return getattr(models, recipe.model)(**options, seed=seed)
@@ -233,9 +242,14 @@ def load(
 def _train(recipe: Recipe, seed: int, device: torch.device, progress: bool) -> nn.Module:
     model = _untrained(recipe, seed)
     images = data.load(recipe.data, "train")
+    if recipe.examples is not None:
+        images = images.first(recipe.examples)
+    likelihood = getattr(model, "likelihood", None)
+    if isinstance(likelihood, ordered.OrderedLogitLikelihood):
+        likelihood.set_levels(images.images)
     history = training.fit(
         model,
-        images if recipe.examples is None else images.first(recipe.examples),
+        images,
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,

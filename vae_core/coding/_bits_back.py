@@ -31,11 +31,17 @@ from torch import Tensor
 
 from vae_core import _check
 from vae_core.coding._stack import WORD, Floats, Ints, Share, Stack, borrowed_words
-from vae_core.distributions import BernoulliLikelihood, DiscretizedLogisticLikelihood
+from vae_core.distributions import (
+    BernoulliLikelihood,
+    DiscretizedLogisticLikelihood,
+    Likelihood,
+)
 from vae_core.models import VAE
+from vae_core.ordered import OrderedLogitLikelihood
 
 BINS = 12  # bits a latent: 4096 bins
 GRID = 2.0**-12  # of the networks' outputs: moves a pixel's cost by less than 1e-7 bits
+CUT_GRID = 2.0**-32
 CHUNK = 500  # images worked on at once
 _MAGIC = b"BBV1"
 # magic, images, bits a latent, borrowed words, digest of the model, checksum of the pixels
@@ -54,6 +60,7 @@ class _Networks:
     bins: int
     edges: Floats  # of the latents' bins, [2 ** bins + 1]
     medians: Floats  # [2 ** bins]
+    cuts: Floats  # between grey levels, [255]; not asked for by a Bernoulli model
     digest: bytes
 
     @classmethod
@@ -62,8 +69,8 @@ class _Networks:
             raise ValueError(f"bits-back coding takes a VAE; got {type(model).__name__}")
         if not isinstance(model.likelihood, BernoulliLikelihood | DiscretizedLogisticLikelihood):
             raise ValueError(
-                f"bits-back coding takes a likelihood of discrete pixels, Bernoulli or discretized "
-                f"logistic; got {type(model.likelihood).__name__}"
+                f"bits-back coding takes a likelihood of discrete pixels, Bernoulli, discretized "
+                f"logistic or ordered logit; got {type(model.likelihood).__name__}"
             )
         bins = _check.whole("bins", bins)
         if bins > 20:
@@ -78,6 +85,7 @@ class _Networks:
             bins,
             ndtri(np.arange(size + 1) / size),
             ndtri((np.arange(size) + 0.5) / size),
+            _cuts(double.likelihood),
             digest.digest()[:8],
         )
 
@@ -105,6 +113,15 @@ class _Networks:
 
 def _on_grid(values: NDArray[np.float64]) -> Floats:
     return np.rint(values / GRID) * GRID
+
+
+@torch.no_grad()
+def _cuts(likelihood: Likelihood) -> Floats:
+    """c with P(level <= k) = sigmoid(steepness c_k - shift), k = 0 .. 254."""
+    if isinstance(likelihood, OrderedLogitLikelihood):
+        # A finer grid than that of outputs, for some levels lie close together.
+        return np.rint(likelihood.cuts().numpy() / CUT_GRID) * CUT_GRID
+    return (np.arange(255) + 0.5) / 255 - 0.5
 
 
 def _chunks(n: int) -> Iterator[slice]:
@@ -149,20 +166,20 @@ def _softplus(values: Floats) -> Floats:
 
 
 class _Grey:
-    """P(level) of pixels told by the shift and log steepness of a discretized logistic."""
+    """P(level) of pixels told by their shift and log steepness, and the cuts between levels."""
 
-    def __init__(self, likelihood: DiscretizedLogisticLikelihood, parts: list[Floats]) -> None:
-        low, high = likelihood.LOG_STEEPNESS
+    def __init__(self, networks: _Networks, parts: list[Floats]) -> None:
+        self.shift, self.cuts = parts[0], networks.cuts
+        low, high = DiscretizedLogisticLikelihood.LOG_STEEPNESS
         self.steepness = np.exp(parts[1].clip(low, high))
-        self.shift = parts[0] + 0.5 * self.steepness
 
     def edge(self, which: Ints, level: Ints | int) -> Floats:
         """u with P(pixel < level) = sigmoid(u)."""
-        return self.steepness[which] * ((level - 0.5) / 255) - self.shift[which]
+        return self.steepness[which] * self.cuts[level - 1] - self.shift[which]
 
     def inked(self) -> Floats:
         """P(level > 0) of every pixel."""
-        return expit(self.shift - self.steepness * (0.5 / 255))
+        return expit(self.shift - self.steepness * self.cuts[0])
 
     def full(self, which: Ints) -> Floats:
         """P(level = 255 | level > 0)."""
@@ -181,7 +198,7 @@ def _push_pixels(stack: Stack, networks: _Networks, levels: Ints, parts: list[Fl
     if not isinstance(likelihood, DiscretizedLogisticLikelihood):
         stack.push(levels > 0, expit(parts[0]))
         return
-    grey = _Grey(likelihood, parts)
+    grey = _Grey(networks, parts)
     inked = np.flatnonzero(levels > 0)
     between = inked[levels[inked] < 255]
     low, high = _range(len(between), 1, 255)
@@ -196,7 +213,7 @@ def _pop_pixels(stack: Stack, networks: _Networks, parts: list[Floats]) -> Ints:
     likelihood = networks.model.likelihood
     if not isinstance(likelihood, DiscretizedLogisticLikelihood):
         return stack.pop(expit(parts[0])).astype(np.int64)
-    grey = _Grey(likelihood, parts)
+    grey = _Grey(networks, parts)
     levels = stack.pop(grey.inked()).astype(np.int64) * 255
     inked = np.flatnonzero(levels)
     between = inked[~stack.pop(grey.full(inked))]
@@ -213,8 +230,8 @@ def _pop_pixels(stack: Stack, networks: _Networks, parts: list[Floats]) -> Ints:
 def compress(model: VAE, images: Tensor, *, bins: int = BINS) -> bytes:
     """``images`` as bytes, from which :func:`decompress` restores them bit for bit.
 
-    ``images``: uint8 [n, *shape], n >= 1: 0 and 1 for a Bernoulli model, 0 to 255 for a discretized
-    logistic one. ``bins``: bits a latent is told with, 1 to 20. The bytes hold all that counts: a
+    ``images``: uint8 [n, *shape], n >= 1: 0 and 1 for a Bernoulli model, 0 to 255 for one of grey
+    levels. ``bins``: bits a latent is told with, 1 to 20. The bytes hold all that counts: a
     header of 25 bytes, a checksum of 4, the bits borrowed to begin with, and the images.
 
     Raises ``ValueError`` for another model or likelihood, or images of a wrong shape, dtype or
