@@ -1,7 +1,7 @@
 """Sphinx extension of the book: what Jupyter Book does not do by itself.
 
 - A weight blob that several widgets of a page share is stored in the page once, and the widgets'
-  kernel state, which no page reads, not at all.
+  kernel state and their pictures for notebooks, which no page reads, not at all.
 - Results cached from an older `vae_core` or torch are forgotten, so no page shows a stale number.
 - One plain line on standard output for each notebook, with the seconds it took.
 - `{{ repository }}` in a page is the address from `_config.yml`, `{{ reading_time }}` its minutes.
@@ -30,6 +30,9 @@ from sphinx.environment import BuildEnvironment
 from sphinx.ext.napoleon import Config, GoogleDocstring
 
 BLOB = re.compile(r'<script\b[^>]*\bdata-vae-blob="([0-9a-f]+)"[^>]*>.*?</script>\s*', re.DOTALL)
+
+# A widget's picture for a notebook whose scripts are not trusted: a page runs its scripts.
+STILL = re.compile(r"(<noscript>[^\n]*?)<img [^\n]*?(</noscript>)")
 
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 
@@ -61,7 +64,7 @@ def first_blobs_only(html: str) -> str:
 
 def finish_page(app: Sphinx, pagename: str, template: str, context: dict, doctree: Any) -> None:
     if context.get("body"):
-        context["body"] = first_blobs_only(context["body"])
+        context["body"] = STILL.sub(r"\1\2", first_blobs_only(context["body"]))
     # The kernel's copy of every widget's data: without a widget manager nothing would read it.
     scripts = context.get("script_files", [])
     scripts[:] = [s for s in scripts if getattr(s, "attributes", {}).get("type") != WIDGET_STATE]

@@ -404,21 +404,40 @@ function staticModel(state) {
   };
 }
 
+// A notebook keeps a static rendition beside each live view, for the day its kernel is gone. While
+// a live view stands, its static twin, which carries the same mark, is out of the way.
+const liveViews = (globalThis.vaeLiveViews ??= new Map());
+
+function countLive(mark, by) {
+  liveViews.set(mark, (liveViews.get(mark) ?? 0) + by);
+  document.querySelectorAll(`.vae-static[data-mark="${mark}"]`).forEach((el) => {
+    el.hidden = liveViews.get(mark) > 0;
+  });
+}
+
+// JupyterLab takes up to two seconds to see that there is no kernel behind a view.
+const LIVE_WITHIN = 2000;
+
 function mountStatic(render, kind) {
   document.querySelectorAll(`.vae-static[data-widget="${kind}"]:not([data-mounted])`).forEach((el) => {
     el.dataset.mounted = "";
     const state = JSON.parse(el.querySelector('script[type="application/json"]').textContent);
     const model = staticModel(state);
     el.__model = model;
-    render({ model, el: node("div", {}, el) });
+    el.hidden = liveViews.get(el.dataset.mark) > 0;
+    const show = () => { if (!el.hidden) render({ model, el: node("div", {}, el) }); };
+    if (el.closest(".jp-OutputArea")) setTimeout(show, LIVE_WITHIN);
+    else show();
   });
 }
 
 // Common frame of every `render`: the root, its style, the theme, a sentence when something fails.
-async function frame(el, label, build) {
+async function frame(model, el, label, build) {
   const style = node("style", { textContent: CSS }, el);
   const root = node("section", { className: "vae-widget", "aria-label": label }, el);
-  const undo = [() => { root.remove(); style.remove(); }];
+  const mark = model.get("mark"); // a static rendition's model has none
+  if (mark) countLive(mark, 1);
+  const undo = [() => { root.remove(); style.remove(); if (mark) countLive(mark, -1); }];
   const status = node("p", { className: "vw-status", textContent: "Unpacking…" }, root);
   try {
     await build(root, undo);
