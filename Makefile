@@ -18,11 +18,13 @@ BESIDE := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 export JUPYTER_PREFER_ENV_PATH := 1
 export IPYTHONDIR := $(CURDIR)/_build/.ipython
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Displays that come and go while a cell works would leave a trace in what is stored.
+notebooks book nbval: export VAE_CORE_QUIET := 1
 unexport JUPYTER_PATH JUPYTER_CONFIG_DIR PYTHONPATH PYTHONHOME MPLBACKEND PYTHONWARNINGS
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup zoo book serve test check lint types unit nbval browser notebooks bench lock \
+.PHONY: help setup zoo book serve test check lint types unit nbval browser live notebooks bench lock \
 	repository clean distclean
 
 help: ## list the commands
@@ -80,7 +82,7 @@ notebooks: zoo ## re-execute every notebook in place and normalise it
 
 # --- tests -----------------------------------------------------------------------------------------
 
-test: check nbval browser ## everything: lint, types, unit tests, chapters, book, browser
+test: check nbval browser live ## everything: lint, types, unit tests, chapters, book, browser, JupyterLab
 
 check: lint types unit ## the fast part: lint, types, unit tests
 
@@ -93,13 +95,16 @@ types: setup
 	@$(BIN)/mypy
 
 unit: setup
-	@$(BESIDE) tests --ignore=tests/browser
+	@$(BESIDE) tests --ignore=tests/browser --ignore=tests/live
 
 nbval: zoo
 	@$(BESIDE) notebooks --nbval --nbval-current-env --nbval-cell-timeout=900
 
 browser: book
 	@$(BESIDE) tests/browser
+
+live: setup ## every widget in a real JupyterLab with a real kernel
+	@OMP_NUM_THREADS=1 $(BIN)/pytest tests/live
 
 bench: setup ## print the performance tables
 	@$(BIN)/python -m benchmarks

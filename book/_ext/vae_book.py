@@ -3,7 +3,7 @@
 - A weight blob that several widgets of a page share is stored in the page once, and the widgets'
   kernel state and their pictures for notebooks, which no page reads, not at all.
 - Results cached from an older `vae_core` or torch are forgotten, so no page shows a stale number.
-- One plain line on standard output for each notebook, with the seconds it took.
+- One plain line on standard output for each notebook, with the seconds it took and the time left.
 - `{{ repository }}` in a page is the address from `_config.yml`, `{{ reading_time }}` its minutes.
 - Derivations know that they are shown in the book, where their equations carry labels.
 - Mathematics needs no web fonts, and Colab's button stands only where Colab can open the page.
@@ -166,7 +166,7 @@ class Execution:
 
     def __init__(self) -> None:
         self.stale = False
-        self.started = time.time()
+        self.started = self.reading = time.time()
         self.queue: list[str] = []
         self.done = 0
 
@@ -196,6 +196,7 @@ class Execution:
 
     def count(self, app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
         self.queue = [d for d in docnames if is_notebook(env, d)]
+        self.reading = time.time()
 
     def report(self, app: Sphinx, doctree: Any) -> None:
         """Print one line for the notebook just read: its place in the queue and its seconds."""
@@ -211,6 +212,10 @@ class Execution:
         else:
             verb = "executed" if run["mtime"] >= self.started else "unchanged, was executed"
             result = f"{verb} in {run['runtime'] or 0:.1f} s"
+        left = len(self.queue) - self.done
+        if left:
+            seconds = (time.time() - self.reading) / self.done * left
+            result += f", about {max(1, round(seconds / 60))} min left" if seconds > 30 else ""
         print(f"\n[{self.done} of {len(self.queue)}] {docname}: {result}", flush=True)
 
 
