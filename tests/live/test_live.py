@@ -214,7 +214,8 @@ def test_reopened_without_its_kernel_it_still_works(name: str, reopened: Lab) ->
     assert static.evaluate(state, case.moved) != before
     overlap = """(el) => [...el.querySelectorAll('.vw-readout > div')].filter((row) => {
         const [name, value] = [...row.children].map((part) => part.getBoundingClientRect());
-        return name.right > value.left + 1 && name.bottom > value.top + 1 && value.bottom > name.top + 1;
+        return name.right > value.left + 1 && name.bottom > value.top + 1
+            && value.bottom > name.top + 1;
     }).length"""
     assert static.evaluate(overlap) == 0  # a notebook's style of lists is not a widget's
     assert reopened.errors == []

@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--output",
         type=Path,
-        help="file for the trained weights, as safetensors; stopped early: NAME.stopped.safetensors",
+        help="file for the trained weights, as safetensors; when stopped, NAME.stopped",
     )
     return made
 

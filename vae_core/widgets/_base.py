@@ -82,7 +82,7 @@ class BrowserWidget(anywidget.AnyWidget):
         return self._page()
 
     def _page(self, twin: str = "", still: str = "") -> str:
-        """The rendition, as the ``twin`` of a live view, with a picture for where no script runs."""
+        """The rendition, as a live view's ``twin``, with a picture where no script runs."""
         state = {name: getattr(self, name) for name in (*self.STATE, "payload")}
         # "<" is escaped so that no string in the state can close the script tag.
         carried = json.dumps(state, allow_nan=False).replace("<", "\\u003c")
