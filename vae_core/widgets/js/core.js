@@ -437,7 +437,18 @@ async function frame(model, el, label, build) {
   const root = node("section", { className: "vae-widget", "aria-label": label }, el);
   const mark = model.get("mark"); // a static rendition's model has none
   if (mark) countLive(mark, 1);
-  const undo = [() => { root.remove(); style.remove(); if (mark) countLive(mark, -1); }];
+  // JupyterLab takes a key pressed anywhere in a notebook for a command (an arrow for another cell,
+  // B for a new one) unless the key's target says not to. It listens at the document: be earlier.
+  const own = ({ target, ctrlKey, metaKey }) => {
+    if (root.contains(target)) target.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey);
+  };
+  addEventListener("keydown", own, true);
+  const undo = [() => {
+    root.remove();
+    style.remove();
+    if (mark) countLive(mark, -1);
+    removeEventListener("keydown", own, true);
+  }];
   const status = node("p", { className: "vw-status", textContent: "Unpacking…" }, root);
   try {
     await build(root, undo);
