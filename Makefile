@@ -24,8 +24,8 @@ unexport JUPYTER_PATH JUPYTER_CONFIG_DIR PYTHONPATH PYTHONHOME MPLBACKEND PYTHON
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup zoo book serve test check lint types unit nbval browser live notebooks bench lock \
-	repository clean distclean
+.PHONY: help setup zoo book pdf serve test check lint types unit nbval browser access live \
+	notebooks bench lock repository clean distclean zip colab
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -73,6 +73,13 @@ serve: book ## build, then serve the book on this machine (PORT=8000)
 	@echo "http://localhost:$(PORT) (stop with Ctrl-C)"
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
+# Printed by the browser that the tests use too; nothing is executed again.
+pdf: book ## the whole book as one PDF, _build/vae-book.pdf
+	@$(BIN)/python book/_tools/pdf.py
+
+zip: book ## the built book as one archive that opens from disk, for a class or a USB stick
+	@$(BIN)/python book/_tools/archive.py
+
 notebooks: zoo ## re-execute every notebook in place and normalise it
 	@for notebook in $$(find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*' | sort); do \
 	  $(BIN)/jupyter-nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=900 \
@@ -100,11 +107,17 @@ unit: setup
 nbval: zoo
 	@$(BESIDE) notebooks --nbval --nbval-current-env --nbval-cell-timeout=900
 
-browser: book
+browser: book pdf
 	@$(BESIDE) tests/browser
 
 live: setup ## every widget in a real JupyterLab with a real kernel
 	@OMP_NUM_THREADS=1 $(BIN)/pytest tests/live
+
+access: book ## axe over the whole of every page, wide and on a phone, light and dark
+	@AXE_WHOLE=1 $(BESIDE) tests/browser/test_access.py -k axe --dist load
+
+colab: zoo ## run every notebook as Colab does; TORCH=newest or a version: beside that PyTorch
+	@$(BIN)/python book/_tools/colab.py $(if $(TORCH),--torch $(TORCH)) $(NOTEBOOKS)
 
 bench: setup ## print the performance tables
 	@$(BIN)/python -m benchmarks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -101,6 +102,40 @@ class TestStaleResults:
         self.run(app)
         monkeypatch.setattr(vae_book, "version", lambda name: "0.0.1")
         assert self.run(app)
+
+
+def test_a_second_build_waits_for_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = SimpleNamespace(outdir=tmp_path / "_build" / "html")
+    first, second = vae_book.Execution(), vae_book.Execution()
+    first.wait_for_others(app, None)
+    assert capsys.readouterr().out == ""
+    waiting = threading.Thread(target=second.wait_for_others, args=(app, None), daemon=True)
+    waiting.start()
+    while "another build of this book is running" not in capsys.readouterr().out:
+        assert waiting.is_alive()
+    assert waiting.is_alive()
+    first.let_others(app, None)
+    waiting.join(60)
+    assert not waiting.is_alive()
+    second.let_others(app, None)
+
+
+def test_no_lock_is_no_hindrance(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    app = SimpleNamespace(outdir=tmp_path / "file" / "html")
+    execution = vae_book.Execution()
+    execution.wait_for_others(app, None)
+    execution.let_others(app, None)
+
+
+def test_a_search_from_disk_fetches_nothing(tmp_path: Path) -> None:
+    options = tmp_path / "_static" / "documentation_options.js"
+    options.parent.mkdir()
+    options.write_text("const DOCUMENTATION_OPTIONS = {\n    SHOW_SEARCH_SUMMARY: true,\n};")
+    vae_book.search_from_disk(SimpleNamespace(outdir=tmp_path), None)
+    assert 'SHOW_SEARCH_SUMMARY: location.protocol !== "file:",' in options.read_text()
 
 
 def test_repository_is_filled_in_from_the_configuration() -> None:

@@ -116,6 +116,16 @@ def test_training_graphs_stop_and_pass_the_gradient() -> None:
     assert back(right) == back(left) + 1  # the step that the draw blocks
 
 
+def test_conditional_graphs_leave_the_encoder_out_in_use() -> None:
+    training, use = figures.conditional_graphs().figure.axes
+    words = [[text.get_text() for text in axes.texts] for axes in (training, use)]
+    assert "encoder $Q$" in words[0] and "encoder $Q$" not in words[1]
+    for axes, losses in ((training, 2), (use, 0)):
+        fills = [to_hex(patch.get_facecolor()) for patch in axes.patches]
+        assert fills.count(_training_graphs._LOSS) == losses
+        assert fills.count(_training_graphs._SAMPLED) == 1
+
+
 def test_noise_diagram_is_to_scale() -> None:
     mu, sigma = -0.5, 0.4
     (axes,) = figures.noise_diagram(mu, sigma).figure.axes

@@ -99,6 +99,11 @@ def test_anything_typed_is_read_or_refused(text: str) -> None:
         assert isinstance(parse(text), sp.Basic)
 
 
+def test_a_power_after_the_brackets_of_a_logarithm_is_the_logarithms() -> None:
+    square = parse("log(X)^2").subs(sp.Symbol("X", real=True), sp.E**3)
+    assert sp.simplify(square) == 9
+
+
 def test_names_of_ones_own() -> None:
     mu, sigma = sp.Symbol("mu", real=True), sp.Symbol("sigma", positive=True)
     names = {"mu": mu, "sigma": sigma}

@@ -27,13 +27,9 @@ WEIGHTS, MEANS, SIGMAS = (0.35, 0.65), (-2.0, 1.5), (0.6, 1.0)
 class GaussianMap(NamedTuple):
     """x = g(z) for z ~ N(0, I) in ``dim`` dimensions; functions take and give [n, dim] or [n].
 
-    Fields:
-        title: its name for a reader.
-        dim: 1 or 2.
-        g: the map, [n, dim] -> [n, dim].
-        inverse: z for x, [n, dim] -> [n, dim]; NaN where no z is mapped to x.
-        log_stretch: log |det dg/dz| at z, [n, dim] -> [n]: by how much g stretches lengths (one
-            dimension) or areas (two) near z.
+    title: its name for a reader. dim: 1 or 2. g: the map, [n, dim] -> [n, dim]. inverse: z for x,
+    [n, dim] -> [n, dim]; NaN where no z is mapped to x. log_stretch: ``log |det dg/dz|`` at z,
+    [n, dim] -> [n]: by how much g stretches lengths (one dimension) or areas (two) near z.
     """
 
     title: str

@@ -19,10 +19,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -263,7 +265,11 @@ def fill(workers: int | None = None) -> None:
     most), each on its share of the cores: these networks are small, and one thread for each of two
     models does more than two threads for one. A GPU trains one model after another. Stopped by
     ``KeyboardInterrupt``, it stops its processes at once; finished models stay cached.
+
+    Raises ``OSError``, before any training, where the cache folder can't be written, and where a
+    trained model could not be kept: a model that is lost would be trained again by every chapter.
     """
+    _cache.check()
     device, cores = training.pick_device(), os.cpu_count() or 1
     missing = [(name, seed) for name, seed in USED if not _path(name, seed, device).is_file()]
     if workers is None:
@@ -278,7 +284,7 @@ def fill(workers: int | None = None) -> None:
     pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=torch.set_num_threads,
+        initializer=_begin_worker,
         initargs=(max(1, cores // workers),),
     )
     try:
@@ -312,9 +318,28 @@ def _held_back_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _begin_worker(threads: int) -> None:
+    """Take ``threads`` cores, and end with the process that asked for the work, however it ends."""
+    torch.set_num_threads(threads)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def watch() -> None:
+            parent.join()
+            os._exit(1)  # killed: nobody else would end this process, and its model may wait
+
+        threading.Thread(target=watch, daemon=True).start()
+
+
 def _timed_load(name: str, seed: int) -> float:
     started = time.perf_counter()
-    load(name, seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* can't be written", RuntimeWarning)  # told below
+        load(name, seed)
+    path = _path(name, seed, training.pick_device())
+    if not path.is_file():
+        _cache.check()
+        raise OSError(f"the model {name} was trained, but {path} could not be written: disk full?")
     return time.perf_counter() - started
 
 
@@ -354,6 +379,12 @@ def main(arguments: list[str]) -> int:
                 file=sys.stderr,
             )
             return 130
+        except (OSError, BrokenProcessPool) as error:
+            reason = {
+                BrokenProcessPool: "a process that trained was killed (was memory short?)",
+            }.get(type(error), str(error))
+            print(f"{reason}; the models trained so far are kept", file=sys.stderr)
+            return 1
     elif arguments in ([], ["list"]):
         for name, recipe in RECIPES.items():
             print(f"{name:14} {recipe}")

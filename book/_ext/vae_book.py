@@ -6,7 +6,8 @@
 - One plain line on standard output for each notebook, with the seconds it took and the time left.
 - `{{ repository }}` in a page is the address from `_config.yml`, `{{ reading_time }}` its minutes.
 - Derivations know that they are shown in the book, where their equations carry labels.
-- Mathematics needs no web fonts, and Colab's button stands only where Colab can open the page.
+- Mathematics needs no web fonts. Colab's button and badge stand where Colab can open the page.
+- A search from disk lists titles only, and so asks for nothing a browser would refuse.
 - The reference reads the package's docstrings as they are written: shapes in brackets, plain words.
 """
 
@@ -19,11 +20,13 @@ import os
 import re
 import shutil
 import time
+from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import myst_nb.core.read
+from filelock import FileLock, Timeout
 from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -62,6 +65,16 @@ def first_blobs_only(html: str) -> str:
     return BLOB.sub(keep, html)
 
 
+def with_badge(body: str, buttons: list[dict]) -> str:
+    """Put a plain "Open in Colab" under a page's title, where the theme has a button for it."""
+    launch = [b for group in buttons for b in group.get("buttons", [group])]
+    links = [b["url"] for b in launch if "colab.research" in b.get("url", "")]
+    if not links:
+        return body
+    badge = f'<p class="vae-colab"><a href="{escape(links[0])}">Open in Colab</a></p>'
+    return body.replace("</h1>", f"</h1>\n{badge}", 1)
+
+
 def finish_page(app: Sphinx, pagename: str, template: str, context: dict, doctree: Any) -> None:
     if context.get("body"):
         context["body"] = STILL.sub(r"\1\2", first_blobs_only(context["body"]))
@@ -72,6 +85,8 @@ def finish_page(app: Sphinx, pagename: str, template: str, context: dict, doctre
     if not str(app.env.doc2path(pagename)).endswith(".ipynb"):
         buttons = context.get("header_buttons", [])
         context["header_buttons"] = [b for b in buttons if b.get("label") != "launch-buttons"]
+    elif context.get("body"):
+        context["body"] = with_badge(context["body"], context.get("header_buttons", []))
 
 
 def reading_minutes(text: str) -> int:
@@ -92,6 +107,20 @@ def fill_placeholders(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = source[0].replace("{{ reading_time }}", minutes)
 
 
+def search_from_disk(app: Sphinx, exception: Exception | None) -> None:
+    """Let a search ask for no extracts where the page was opened from disk.
+
+    The search itself works there; but for an extract it fetches the page found, which a browser
+    refuses to a page from disk. Such a search then lists titles only.
+    """
+    options = Path(app.outdir, "_static", "documentation_options.js")
+    if exception or not options.exists():
+        return
+    text = options.read_text("utf-8")
+    whole = "SHOW_SEARCH_SUMMARY: true"
+    options.write_text(text.replace(whole, 'SHOW_SEARCH_SUMMARY: location.protocol !== "file:"'))
+
+
 def mathjax_without_fonts(app: Sphinx, config: Any) -> None:
     """Draw mathematics as SVG: a browser may refuse web fonts to a page opened from disk."""
     config.mathjax_path = "mathjax/tex-svg.js"
@@ -101,6 +130,8 @@ def mathjax_without_fonts(app: Sphinx, config: Any) -> None:
 
 # A shape or an interval in brackets, such as [batch, *shape]; not inside a literal.
 BRACKETS = re.compile(r"(?<![`\w])(\[[^\[\]`]*\])(?![`(])")
+# A named tuple lists its fields as a function its arguments.
+NAPOLEON = Config(napoleon_custom_sections=[("Fields", "params_style")])
 LITERAL = re.compile(r"(``.*?``|:\w+:`[^`]*`)", re.DOTALL)
 
 
@@ -124,7 +155,7 @@ def read_docstring(
     text = as_markup("\n".join(lines))
     # Napoleon would take a property's "Standard deviation: ..." for a type and its description.
     sections = what in {"class", "exception", "function", "method"}
-    lines[:] = GoogleDocstring(text, Config()).lines() if sections else text.split("\n")
+    lines[:] = GoogleDocstring(text, NAPOLEON).lines() if sections else text.split("\n")
 
 
 def skip_field(
@@ -169,6 +200,24 @@ class Execution:
         self.started = self.reading = time.time()
         self.queue: list[str] = []
         self.done = 0
+        self.lock: FileLock | None = None
+
+    def wait_for_others(self, app: Sphinx, config: Any) -> None:
+        """Let one build at a time write into the book's folder; a killed one holds up nobody."""
+        place = Path(app.outdir).parent / "build.lock"
+        self.lock = FileLock(place)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            self.lock.acquire(timeout=0)
+        except Timeout:
+            print("another build of this book is running; waiting until it has ended", flush=True)
+            self.lock.acquire()
+        except (OSError, NotImplementedError):
+            self.lock = None  # no locks on this disk: then nobody waits
+
+    def let_others(self, app: Sphinx, exception: Exception | None) -> None:
+        if self.lock is not None:
+            self.lock.release()
 
     def forget_stale_results(self, app: Sphinx) -> None:
         """Empty the execution cache when the engine is not the one that filled it.
@@ -233,6 +282,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     execution = Execution()
     # The notebooks' kernels inherit it: there derivations give their equations labels.
     os.environ["VAE_CORE_BOOK"] = "1"
+    # First of all: before anything that an earlier build left is read.
+    app.connect("config-inited", execution.wait_for_others, priority=1)
     # Before MyST-NB's own builder-inited handler (default priority 500) opens the cache.
     app.connect("builder-inited", execution.forget_stale_results, priority=100)
     app.connect("env-get-outdated", execution.outdated)
@@ -245,6 +296,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-skip-member", skip_field)
     # After the theme has made its buttons (its handlers run at the default priority).
     app.connect("html-page-context", finish_page, priority=900)
+    app.connect("build-finished", search_from_disk)
     app.connect("build-finished", forget_failed_build, priority=900)
+    # Last of all, after the pages were made slim.
+    app.connect("build-finished", execution.let_others, priority=990)
     # Notebooks run one after another: side by side they would compete for the same cores.
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

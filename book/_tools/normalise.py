@@ -15,6 +15,8 @@ import json
 import sys
 from pathlib import Path
 
+from repository import write_whole
+
 MAX_BYTES = 600_000
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 PAYLOAD_MARK = "data-vae-blob"
@@ -100,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
         if options.check:
             faults.append(f"{path}: not normalised; run `make notebooks`")
         else:
-            path.write_text(after, "utf-8")
+            write_whole(path, after)
             print(f"{path}: normalised")
     for fault in faults:
         print(fault, file=sys.stderr)

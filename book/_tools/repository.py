@@ -11,6 +11,7 @@ status is 1 if a place names another address. The book's pages say `{{ repositor
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -33,6 +34,17 @@ PLACES = [
 COLAB = re.compile(r"(colab\.research\.google\.com/github/)([\w.-]+/[\w.-]+)")
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Put ``text`` at ``path``: a full disk or a kill leaves the old file or the new one, whole."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, "utf-8")
+        part.chmod(path.stat().st_mode)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def configured(root: Path) -> str:
     """Return the address in _config.yml."""
     match = CONFIG_LINE.search((root / CONFIG).read_text("utf-8"))
@@ -46,7 +58,7 @@ def configure(root: Path, url: str) -> None:
     if not ADDRESS.match(url):
         raise ValueError(f"expected an address like https://github.com/owner/name, got {url!r}")
     config = root / CONFIG
-    config.write_text(CONFIG_LINE.sub(rf"\g<1>{url}", config.read_text("utf-8")), "utf-8")
+    write_whole(config, CONFIG_LINE.sub(rf"\g<1>{url}", config.read_text("utf-8")))
 
 
 def texts(root: Path) -> Iterator[Path]:
@@ -86,7 +98,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
         if options.check:
             print(f"{path}: names another repository than {url}", file=sys.stderr)
         else:
-            path.write_text(after, "utf-8")
+            write_whole(path, after)
             print(f"{path}: now names {url}")
     return 1 if options.check and stray else 0
 

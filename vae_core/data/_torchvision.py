@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
@@ -48,6 +49,24 @@ def _damaged(name: str, folder: Path, reason: str) -> DamagedFileError:
     )
 
 
+# What a disk refuses, as opposed to a network.
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
+_DISK |= {errno.ENOTDIR, errno.EIO}
+
+
+def _unavailable(name: str, root: Path, error: Exception) -> DataUnavailableError:
+    """One sentence for a download that failed: what is missing, and what to do."""
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return DataUnavailableError(
+            f"{name} is not on this machine and can't be stored in {root} ({error.strerror}); "
+            f"make room there, or give another folder as root"
+        )
+    return DataUnavailableError(
+        f"{name} is not on this machine and could not be downloaded: no network, or its servers do "
+        f"not answer; try again with a network, or give as root a folder that holds its files"
+    )
+
+
 def torchvision_set(name: str, split: str, root: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     """Images uint8 [n, 1, 28, 28], labels int64 [n] and class names of a torchvision data set.
 
@@ -67,10 +86,7 @@ def torchvision_set(name: str, split: str, root: Path) -> tuple[Tensor, Tensor, 
         try:
             found = make(str(root), download=True, **options(split))
         except (OSError, RuntimeError, EOFError, HTTPException) as error:
-            raise DataUnavailableError(
-                f"{name} is not under {root} and could not be downloaded ({_reason(error)}); "
-                f"connect to a network once, or copy torchvision's files there"
-            ) from None
+            raise _unavailable(name, root, error) from None
     images = torch.as_tensor(found.data)
     if name == "emnist":
         images = images.transpose(1, 2)  # EMNIST's files hold every letter on its side

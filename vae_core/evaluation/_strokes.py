@@ -19,11 +19,9 @@ CHUNK = 500  # images on the finer raster at once: 25 MB
 class Strokes(NamedTuple):
     """Three measurements of each image, float64 [n].
 
-    Fields:
-        weight: thickness of the stroke, in pixels.
-        slant: pixels to the right for each pixel up; 0 is upright, positive leans as italics do.
-        width: standard deviation of the ink to the left and right, in pixels, once the slant is
-            taken out.
+    weight: thickness of the stroke, in pixels. slant: pixels to the right for each pixel up; 0 is
+    upright, positive leans as italics do. width: standard deviation of the ink to the left and
+    right, in pixels, once the slant is taken out.
     """
 
     weight: Tensor

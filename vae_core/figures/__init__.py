@@ -27,7 +27,12 @@ from vae_core.figures._testing import (
     latent_use,
     paths_through_a_vae,
 )
-from vae_core.figures._training_graphs import growth, noise_diagram, training_graphs
+from vae_core.figures._training_graphs import (
+    conditional_graphs,
+    growth,
+    noise_diagram,
+    training_graphs,
+)
 
 __all__ = [
     "WIDTH",
@@ -43,6 +48,7 @@ __all__ = [
     "bounds_by_draws",
     "collapsed_directions",
     "completion_rows",
+    "conditional_graphs",
     "curve_panels",
     "decoded_grids",
     "differences",

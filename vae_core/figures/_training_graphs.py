@@ -1,4 +1,4 @@
-"""Figures of chapter 06."""
+"""Graphs of computation, and what a draw from noise looks like."""
 
 from __future__ import annotations
 
@@ -87,6 +87,42 @@ def training_graphs() -> Picture:
         _blank(place, (0.3, 7.5), (-0.1, 9.1))
         place.set_title(title, color=INK)
         _training_graph(place, reparameterized=reparameterized)
+    return Picture(figure)
+
+
+def conditional_graphs() -> Picture:
+    """A conditional VAE in training and in use, as graphs: X is given, Y is predicted.
+
+    After Doersch 2016, figure 6, with a prior that may look at X (Sohn et al. 2015).
+    """
+    figure, axes = _subplots(2, 4.2)
+    titles = ("training: X and Y are known", "use: X is known, Y is asked")
+    for place, title, training in zip(axes[0], titles, (True, False), strict=True):
+        _blank(place, (-0.2, 8.6), (-0.1, 7.4))
+        place.set_title(title, color=INK)
+        _node(place, (6.9, 0.5), "given $X$")
+        _node(place, (6.9, 2.2), "prior $P(z|X)$")
+        _arrow(place, (6.9, 0.9), (6.9, 1.8))
+        _node(place, (4.2, 5.2), "decoder $P$")
+        _arrow(place, (8.15, 0.5), (5.45, 5.2), connectionstyle="arc3,rad=0.55")
+        if training:
+            _node(place, (1.5, 0.5), "image $Y$")
+            _node(place, (1.5, 2.2), "encoder $Q$")
+            _node(place, (4.2, 2.2), r"$\mathcal{D}[Q\,\Vert\,P]$", _LOSS, (1.7, 0.8))
+            _node(place, (1.5, 3.7), "$z$ from $Q(z|Y, X)$", _SAMPLED, (3.1, 0.8))
+            _node(place, (4.2, 6.8), r"$-\log P(Y|z, X)$", _LOSS, (3.0, 0.8))
+            _arrow(place, (1.5, 0.9), (1.5, 1.8))
+            _arrow(place, (5.65, 0.6), (2.75, 1.9))
+            _arrow(place, (1.5, 2.6), (1.5, 3.3))
+            _arrow(place, (2.75, 2.2), (3.35, 2.2))
+            _arrow(place, (5.65, 2.2), (5.05, 2.2))
+            _arrow(place, (2.4, 4.1), (3.5, 4.8))
+        else:
+            _node(place, (4.2, 3.7), "$z$ from $P(z|X)$", _SAMPLED, (3.1, 0.8))
+            _node(place, (4.2, 6.8), "a possible $Y$", size=(3.0, 0.8))
+            _arrow(place, (5.9, 2.6), (5.2, 3.3))
+            _arrow(place, (4.2, 4.1), (4.2, 4.8))
+        _arrow(place, (4.2, 5.6), (4.2, 6.4))
     return Picture(figure)
 
 

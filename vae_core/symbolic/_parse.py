@@ -167,7 +167,9 @@ class _Reader:
         self.position += 1
         name = token.text
         if name == "log":
-            return nodes.log(self.power(), evaluate=False)
+            # log(X)^2 is the square of the logarithm; log P(X)^2 that of the density.
+            inside = self.atom() if self.now.text == "(" else self.power()
+            return nodes.log(inside, evaluate=False)
         if name in ("exp", "sqrt"):
             self.expect("(")
             inside = self.sum()

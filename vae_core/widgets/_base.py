@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import html
 import json
 import re
 import uuid
@@ -50,10 +51,12 @@ class BrowserWidget(anywidget.AnyWidget):
     """A widget that computes in the browser.
 
     A subclass names its JavaScript file, fills ``payload`` and ``blobs``, lists in ``STATE`` the
-    traits that a page without a kernel starts from, and draws :meth:`figure` for print.
+    traits that a page without a kernel starts from, draws :meth:`figure` for print, and says in
+    ``PICTURE`` what that shows, for those who cannot see it.
     """
 
     NAME: ClassVar[str] = ""
+    PICTURE: ClassVar[str] = ""
     STATE: ClassVar[tuple[str, ...]] = ()
 
     payload = traitlets.Dict(help="what the browser needs besides the blobs").tag(sync=True)
@@ -91,7 +94,9 @@ class BrowserWidget(anywidget.AnyWidget):
             for sha, data in self.blobs.items()
         )
         return (
-            f'<div class="vae-static" data-widget="{self.NAME}"{twin}>\n{tags}\n'
+            f'<div class="vae-static" data-widget="{self.NAME}"{twin} '
+            # The book puts the picture itself beside this, for print and where no script runs.
+            f'data-picture="{html.escape(self.PICTURE)}">\n{tags}\n'
             f'<script type="application/json">{carried}</script>\n'
             f"<noscript>{NO_SCRIPT}{still}</noscript>\n"
             f'</div>\n<script type="module">\n{bare(bundle(self.NAME))}\n'

@@ -40,6 +40,10 @@ class BitsExplorer(BrowserWidget):
     """
 
     NAME: ClassVar[str] = "bits_explorer"
+    PICTURE: ClassVar[str] = (
+        "Two stacked bars of bits, for z and for X given z: under the encoder's Q and under "
+        "the chosen one; beside them the bits of each latent dimension."
+    )
     STATE: ClassVar[tuple[str, ...]] = ("digit", "shift", "scale")
 
     digit = traitlets.Int(0, min=0).tag(sync=True)

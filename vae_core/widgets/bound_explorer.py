@@ -57,6 +57,11 @@ class BoundExplorer(BrowserWidget):
     """
 
     NAME: ClassVar[str] = "bound_explorer"
+    PICTURE: ClassVar[str] = (
+        "A digit; its bound on log P(X) rising with the number of draws k towards the "
+        "importance-sampled estimate; and the shares of the weight of the first k draws, "
+        "heaviest first."
+    )
     STATE: ClassVar[tuple[str, ...]] = ("k", "digit", "shuffle")
 
     k = traitlets.Int(1).tag(sync=True)

@@ -138,6 +138,10 @@ class ConditionalExplorer(BrowserWidget):
     """
 
     NAME: ClassVar[str] = "conditional_explorer"
+    PICTURE: ClassVar[str] = (
+        "Above, ten digits decoded at one z, one for each class; below, a digit of which "
+        "only a part is given, completions sampled for it, and their mean."
+    )
     STATE: ClassVar[tuple[str, ...]] = ("mode", "z", "label", "given", "digit", "seed")
 
     mode = traitlets.Unicode("classes").tag(sync=True)

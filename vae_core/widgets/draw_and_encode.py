@@ -44,6 +44,10 @@ class DrawAndEncode(BrowserWidget):
     """
 
     NAME: ClassVar[str] = "draw_and_encode"
+    PICTURE: ClassVar[str] = (
+        "A digit as the encoder sees it, the digit decoded from its posterior's mean, and "
+        "that posterior at 1 and 2 sigma among the test codes in the latent plane."
+    )
     STATE: ClassVar[tuple[str, ...]] = ("pixels", "noise")
 
     pixels = traitlets.List(traitlets.Int()).tag(sync=True)

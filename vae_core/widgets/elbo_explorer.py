@@ -37,6 +37,10 @@ class ELBOExplorer(BrowserWidget):
     """
 
     NAME: ClassVar[str] = "elbo_explorer"
+    PICTURE: ClassVar[str] = (
+        "The true posterior, the prior and Q over z; below, two stacked bars that both end "
+        "at minus the ELBO: minus log P(X) plus the gap, and minus reconstruction plus KL."
+    )
     STATE: ClassVar[tuple[str, ...]] = ("posterior", "mean", "sigma")
 
     posterior = traitlets.Unicode("gaussian").tag(sync=True)

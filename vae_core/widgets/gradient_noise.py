@@ -35,6 +35,11 @@ class GradientNoise(BrowserWidget):
     """
 
     NAME: ClassVar[str] = "gradient_noise"
+    PICTURE: ClassVar[str] = (
+        "A histogram of gradient estimates with the true gradient marked; beside it the "
+        "standard deviation of an estimate falling with the draws of z to the floor that the "
+        "images set."
+    )
     STATE: ClassVar[tuple[str, ...]] = (
         "batch", "draws", "parameter", "hold_z", "equal_cost", "seed",
     )  # fmt: skip

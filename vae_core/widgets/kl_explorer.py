@@ -43,6 +43,11 @@ class KLExplorer(BrowserWidget):
     """
 
     NAME: ClassVar[str] = "kl_explorer"
+    PICTURE: ClassVar[str] = (
+        "Densities of Q and P, the logarithm of their ratio, and the integrand whose area is "
+        "the divergence; beside them the divergence as a curve, with the present choice "
+        "marked."
+    )
     STATE: ClassVar[tuple[str, ...]] = ("mu", "sigma", "mode", "direction")
 
     mu = traitlets.Float(1.0).tag(sync=True)

@@ -38,6 +38,11 @@ class LatentExplorer(BrowserWidget):
     """
 
     NAME: ClassVar[str] = "latent_explorer"
+    PICTURE: ClassVar[str] = (
+        "Test codes in each model's latent plane, coloured by class and labelled with their "
+        "digits, over the prior's circles at 1, 2 and 3; below, digits decoded along a walk "
+        "from A to B."
+    )
     STATE: ClassVar[tuple[str, ...]] = ("z", "model_name", "start", "end", "walk")
 
     z = traitlets.List(traitlets.Float(), [0.0, 0.0]).tag(sync=True)

@@ -54,6 +54,10 @@ class MapExplorer(BrowserWidget):
     """
 
     NAME: ClassVar[str] = "map_explorer"
+    PICTURE: ClassVar[str] = (
+        "Draws of a standard normal z, and beside them where the chosen map takes them; "
+        "three marked points, A, B and C, are shown before and after the map."
+    )
     STATE: ClassVar[tuple[str, ...]] = ("map_name", "points", "chosen")
 
     map_name = traitlets.Unicode("ring").tag(sync=True)

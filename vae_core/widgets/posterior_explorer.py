@@ -67,6 +67,11 @@ class PosteriorExplorer(BrowserWidget):
     """
 
     NAME: ClassVar[str] = "posterior_explorer"
+    PICTURE: ClassVar[str] = (
+        "The true posterior of a small decoder with the Gaussian Q closest to it; beside "
+        "them the mean gap between the two, falling with the output's sigma on logarithmic "
+        "axes."
+    )
     STATE: ClassVar[tuple[str, ...]] = ("density", "sigma", "x", "best", "zoom")
 
     density = traitlets.Unicode("mixture").tag(sync=True)

@@ -126,6 +126,10 @@ class ReparameterizationExplorer(BrowserWidget):
     """
 
     NAME: ClassVar[str] = "reparameterization_explorer"
+    PICTURE: ClassVar[str] = (
+        "Two histograms of gradient estimates under one another, by the score function and "
+        "path-wise, each with its mean and the exact gradient marked."
+    )
     STATE: ClassVar[tuple[str, ...]] = (
         "function", "parameter", "mu", "sigma", "epsilon", "seed", "draws",
     )  # fmt: skip

@@ -112,6 +112,10 @@ class SamplingExplorer(BrowserWidget):
     """
 
     NAME: ClassVar[str] = "sampling_explorer"
+    PICTURE: ClassVar[str] = (
+        "Draws of z in the latent plane, sized by their weight, over the prior's circles; "
+        "beside them the running estimate of log P(X) against the number of draws."
+    )
     STATE: ClassVar[tuple[str, ...]] = ("digit", "sigma", "n", "proposal", "seed")
 
     digit = traitlets.Int(0).tag(sync=True)

@@ -47,6 +47,11 @@ class SigmaExplorer(BrowserWidget):
     """
 
     NAME: ClassVar[str] = "sigma_explorer"
+    PICTURE: ClassVar[str] = (
+        "Test codes of the chosen sigma by class; the curve of squared error against rate "
+        "with that sigma marked; and one digit decoded at every sigma, growing from left to "
+        "right."
+    )
     STATE: ClassVar[tuple[str, ...]] = ("sigma", "digit", "z")
 
     sigma = traitlets.Float(1.0).tag(sync=True)

@@ -434,7 +434,9 @@ function mountStatic(render, kind) {
 // Common frame of every `render`: the root, its style, the theme, a sentence when something fails.
 async function frame(model, el, label, build) {
   const style = node("style", { textContent: CSS }, el);
-  const root = node("section", { className: "vae-widget", "aria-label": label }, el);
+  // Two widgets of one kind on a page are told apart by their number.
+  const alike = [...document.querySelectorAll("section.vae-widget")].filter((other) => other.ariaLabel.startsWith(label)).length;
+  const root = node("section", { className: "vae-widget", "aria-label": alike ? `${label} ${alike + 1}` : label }, el);
   const mark = model.get("mark"); // a static rendition's model has none
   if (mark) countLive(mark, 1);
   // JupyterLab takes a key pressed anywhere in a notebook for a command (an arrow for another cell,
@@ -455,6 +457,7 @@ async function frame(model, el, label, build) {
     status.remove();
   } catch (error) {
     root.replaceChildren(node("p", { className: "vw-status", textContent: error.message }));
+    el.parentElement?.setAttribute("data-failed", ""); // the book then shows the still picture
     throw error;
   }
   return () => undo.reverse().forEach((step) => step());

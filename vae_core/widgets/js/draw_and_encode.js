@@ -327,7 +327,11 @@ class Studio {
       handlers: {
         base: (ctx) => this.drawBase(ctx),
         overlay: (ctx) => this.drawOverlay(ctx),
-        step: ([dx, dy]) => this.plane.setView({ ...this.plane.view, x: this.plane.view.x + dx * 4, y: this.plane.view.y + dy * 4 }),
+        step: ([dx, dy]) => {
+          const { x, y, reach } = this.plane.view;
+          this.plane.setView({ x: x + dx * 4, y: y + dy * 4, reach });
+          this.say(`View centred at ${pair([x + dx * 4, y + dy * 4])}`);
+        },
         focus: () => this.now.q.mean,
         key: (event) => event.key.toLowerCase() === "s" && (this.resample(), true),
       },

@@ -319,7 +319,7 @@ class Plane {
     if (Math.hypot(...shift) > 4) this.press.moved = true;
     this.pointers.set(event.pointerId, at);
     if (this.press.handle) this.handlers.drag(this.press.handle, this.toPlane(at));
-    else if (event.pointerType !== "mouse") this.handlers.point?.(this.toPlane(at), "set");
+    else if (event.pointerType !== "mouse" && this.handlers.point) this.handlers.point(this.toPlane(at), "set");
     else if (this.press.moved) {
       const { x, y } = this.press.view;
       this.canvas.dataset.panning = "";

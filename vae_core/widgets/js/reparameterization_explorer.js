@@ -68,7 +68,7 @@ class ReparExplorer {
   buildCharts(root) {
     const grid = node("div", { className: "vw-repar" }, root);
     const left = node("div", {}, grid), right = node("div", {}, grid);
-    const head = (parent, text) => node("h4", { textContent: text }, parent);
+    const head = (parent, text) => node("p", { className: "vw-title", textContent: text }, parent);
     const x = [-REPAR_REACH, REPAR_REACH];
     head(left, "From noise to latent: z = μ + σε");
     this.axes = new Chart(left, {

@@ -1,0 +1,54 @@
+// What the book adds to every page: order on paper, and keys for whatever scrolls.
+
+// On paper nothing can be unfolded, and there is only the light theme.
+const before = new Map();
+
+addEventListener("beforeprint", () => {
+  const { documentElement: root } = document;
+  if (root.dataset.theme !== "light") {
+    before.set(root, root.dataset.theme);
+    root.dataset.theme = "light";
+  }
+  // Code that only draws a picture stays folded: the picture is there.
+  document.querySelectorAll(".bd-article details:not([open]):not(.above-input)").forEach((details) => {
+    before.set(details, null);
+    details.open = true;
+  });
+});
+
+addEventListener("afterprint", () => {
+  for (const [element, theme] of before) {
+    if (theme === null) element.open = false;
+    else element.dataset.theme = theme;
+  }
+  before.clear();
+});
+
+// A box that scrolls sideways must take the focus, or keys could not move it. Which ones scroll
+// depends on the window; formulas are drawn late.
+const SCROLLS = ".bd-article :is(pre, div.math, mjx-container[display], .pst-scrollable-table-container, .vae-table, .text_html, .text_plain)";
+
+function reachByKeys() {
+  for (const box of document.querySelectorAll(SCROLLS)) {
+    const wide = box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX !== "visible";
+    if (wide && box.tabIndex < 0) {
+      box.tabIndex = 0;
+      box.dataset.scrolls = "";
+    } else if (!wide && "scrolls" in box.dataset) {
+      box.removeAttribute("tabindex");
+      delete box.dataset.scrolls;
+    }
+  }
+}
+
+let waiting = 0;
+function later() {
+  clearTimeout(waiting);
+  waiting = setTimeout(reachByKeys, 100);
+}
+
+addEventListener("resize", later);
+addEventListener("load", () => {
+  later();
+  window.MathJax?.startup?.promise?.then(later);
+});

@@ -1,0 +1,91 @@
+"""Every right answer is accepted, every wrong one rejected with its own diagnosis."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import pytest
+from answers import RIGHT, WRONG, Entry
+
+from vae_core import exercises
+
+CODE = [name for name, exercise in exercises.EXERCISES.items() if exercise.kind == "code"]
+
+
+@pytest.mark.parametrize("entry", RIGHT, ids=lambda e: e.label)
+def test_right_answers_are_accepted(entry: Entry) -> None:
+    report = exercises.get(entry.exercise).check(entry.answer)
+    assert report, report
+    exercises.grade(entry.exercise, entry.answer)
+
+
+@pytest.mark.parametrize("entry", WRONG, ids=lambda e: e.label)
+def test_wrong_answers_get_their_own_diagnosis(entry: Entry) -> None:
+    for seed, thorough in ((0, False), (1, True)):
+        report = exercises.get(entry.exercise).check(entry.answer, seed=seed, thorough=thorough)
+        assert not report
+        assert report.mistake == entry.mistake, report
+        # Without a mistake to name, a derivation's report says which line, or what is missing.
+        assert entry.mistake or next(r for r in report.results if r.ok is False).found
+
+
+def test_only_derivations_may_lack_a_diagnosis() -> None:
+    without = {e.exercise for e in WRONG if e.mistake is None}
+    assert {exercises.get(name).kind for name in without} <= {"derivation"}
+
+
+def test_a_wrong_derivation_is_told_its_line_and_not_its_goal() -> None:
+    check = exercises.get("kl_wide_prior").check
+    assert "line (b)" in repr(check(["KL(N(z; mu, sigma^2) || N(z; 0, tau^2))", "log(tau)"]))
+    unfinished = repr(check(lambda: ["= KL(N(z; mu / tau, (sigma / tau)^2) || N(z; 0, 1))"]))
+    assert "not yet" in unfinished
+    assert "log" not in unfinished
+
+
+@pytest.mark.parametrize("name", CODE)
+def test_the_bank_covers_every_mistake_an_exercise_names(name: str) -> None:
+    banked = {e.mistake for e in WRONG if e.exercise == name}
+    assert set(exercises.get(name).mistakes) == banked
+    assert len(banked) >= 3
+    assert Counter(e.exercise for e in RIGHT)[name] >= 2
+
+
+def endless(*_: object, **__: object) -> None:
+    while True:
+        try:
+            time.sleep(0.01)
+        except Exception:
+            continue
+
+
+def raises(*_: object, **__: object) -> None:
+    raise SystemExit("a student's exit()")
+
+
+def nothing(*_: object, **__: object) -> None:
+    return None
+
+
+def unanswered(*_: object, **__: object) -> None:
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("name", CODE)
+@pytest.mark.parametrize(
+    ("answer", "mistake"), [(raises, "raises"), (nothing, "none"), (unanswered, "not_answered")]
+)
+def test_no_answer_stops_a_check(name: str, answer: object, mistake: str) -> None:
+    report = exercises.get(name).check(answer)
+    assert report.mistake == mistake, report
+    assert all(not result.ok for result in report.results[:1])
+
+
+@pytest.mark.parametrize(
+    "answer", [3, "text", [1, 2], object()], ids=["3", "text", "list", "object"]
+)
+@pytest.mark.parametrize("name", list(exercises.EXERCISES))
+def test_an_answer_of_another_kind_gets_a_sentence(name: str, answer: object) -> None:
+    report = exercises.get(name).check(answer)
+    assert not report
+    assert report.results[0].found or report.mistake

@@ -1,0 +1,92 @@
+"""Stored results on another processor: last digits may differ, results may not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import glued
+import nbformat
+import pytest
+from helpers import ROOT
+
+LOADS = ["import math", "vae = zoo.load('vae-2')", "glue('x', f(vae))"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "found", "relative", "same"),
+    [
+        ("13.197723388671875", "13.1977233886", glued.ROUNDING, True),
+        ("13.197723388671875", "13.21", glued.ROUNDING, False),
+        ("13.197723388671875", "13.21", glued.TRAINING, True),
+        ("13.197723388671875", "14.2", glued.TRAINING, False),
+        ("0.25", "-0.25", glued.TRAINING, False),  # a sign
+        ("76.18", "52.80", glued.TRAINING, False),  # bits for nats
+        ("1e-15", "-3e-16", glued.ROUNDING, True),
+        ("0.001", "0.0", glued.TRAINING, False),
+        ("nan", "1.0", glued.TRAINING, False),
+        ("178", "179", glued.TRAINING, False),  # a count is exact
+        ("178", "178.0", glued.TRAINING, False),
+        ("'10'", "'11'", glued.TRAINING, False),  # a text is exact
+        ("'3'", "'3'", glued.ROUNDING, True),
+        ("'0.838 ± 0.077'", "'0.91 ± 0.08'", glued.ROUNDING, True),
+        ("'0.838 ± 0.077'", "'1.30 ± 0.08'", glued.TRAINING, False),
+        ("'0.838 ± 0.077'", "'0.838 ± 0.5'", glued.TRAINING, False),  # not by stating more noise
+        ("'−0.0173 ± 0.0073'", "'-0.02 ± 0.007'", glued.TRAINING, True),
+        ("'0.838 ± 0.077 nats'", "'0.838 ± 0.077 bits'", glued.TRAINING, False),
+    ],
+)
+def test_what_counts_as_the_same(stored: str, found: str, relative: float, same: bool) -> None:
+    assert glued.agree(stored, found, relative) is same
+    assert glued.agree(found, stored, relative) is same
+
+
+def test_only_a_trained_model_loosens_the_comparison() -> None:
+    assert glued.tolerance(LOADS[:1]) == glued.ROUNDING
+    assert glued.tolerance(LOADS) == glued.TRAINING
+    assert glued.tolerance(["training.fit(model, digits)"]) == glued.TRAINING
+
+
+def output(name: str, text: str | list[str]) -> dict:
+    return {
+        "output_type": "display_data",
+        "data": {glued.GLUED: text},
+        "metadata": {"scrapbook": {"name": name}},
+    }
+
+
+def test_values_are_paired_by_name() -> None:
+    stored = [output("a", "1.0"), output("b", ["2.0"])]
+    found = [output("b", "2.00001"), output("c", "1.0"), {"output_type": "stream", "text": "1.0"}]
+    settled = glued.settle(found, stored, glued.ROUNDING)
+    assert settled == [output("b", "2.0"), *found[1:]]
+    assert found[0]["data"][glued.GLUED] == "2.00001"  # the caller's own stays
+
+
+CELL = "from myst_nb import glue\nglue('x', {value}, display=False)"
+
+
+def test_nbval_is_told(tmp_path: Path) -> None:
+    """The whole way: a notebook with three stored values, of which the last is another result."""
+    (tmp_path / "conftest.py").write_bytes((ROOT / "conftest.py").read_bytes())
+    results = {}
+    for name, value in {"same": 2.5, "close": 2.50001, "other": 2.6}.items():
+        cell = nbformat.v4.new_code_cell(CELL.format(value=value))
+        cell.outputs = [nbformat.from_dict(output("x", "2.5"))]
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / f"{name}.ipynb")
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT / 'book' / '_tools'}\n")
+    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-p", "no:xdist"]
+    done = subprocess.run(
+        [*command, "--junit-xml=r.xml", "."],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    for line in done.stdout.splitlines():
+        if line.startswith(("FAILED", "ERROR")):
+            results[line.split("::")[0].removeprefix("FAILED ")] = line
+    assert list(results) == ["other.ipynb"], done.stdout + done.stderr
+    assert "2 passed" in done.stdout

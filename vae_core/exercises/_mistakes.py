@@ -1,0 +1,140 @@
+"""The classic mistakes, and the sentence that says to a student which one an answer looks like.
+
+A sentence names the mistake and why it matters. It never says what to write instead.
+"""
+
+from __future__ import annotations
+
+__all__ = ["GENERAL", "MISTAKES"]
+
+# What can go wrong with any answer; the attempt itself finds these.
+GENERAL: dict[str, str] = {
+    "not_answered": "This one has not been answered yet.",
+    "raises": "Your function stopped with an error. Call it by hand with the inputs shown.",
+    "hung": "Your function did not come back in time. Is there a loop that never ends?",
+    "none": "Your function returned None. Did it end without a return?",
+    "type": "The result is not of the type that was asked for.",
+    "shape": "The result has the wrong shape. Which dimensions are summed, which are kept?",
+    "not_finite": "The result holds NaN or infinite values, for inputs that are all finite.",
+    "mutates": "Your function changed its input. The caller still needs it: work on a copy.",
+    "detached": "No gradient flows from the result to an input that it depends on. Is something "
+    "detached, or turned into a plain number on the way?",
+}
+
+# The mistakes of the subject; an exercise names those that apply to it.
+MISTAKES: dict[str, str] = {
+    "kl_missing_half": "The squares come without their factor ½, as in the tutorial's code. That "
+    "is the divergence from another prior, with half the variance.",
+    "kl_sign": "The divergence, or a part of it, has the wrong sign. A divergence is never "
+    "negative, and the ELBO subtracts it.",
+    "kl_missing_one": "The divergence is off by a constant in each dimension: at the prior itself "
+    "it must be exactly 0.",
+    "kl_reversed": "This is the divergence in the other direction: the roles of the two "
+    "distributions are exchanged.",
+    "log_variance": "The log standard deviation is used as if it were the log variance, or the "
+    "reverse: a factor 2 in the exponent.",
+    "no_exp": "The log standard deviation is used as if it were the standard deviation: the "
+    "exponential is missing.",
+    "variance_for_sigma": "A variance stands where a standard deviation is meant, or the reverse.",
+    "mean_over_pixels": "The terms are averaged over pixels or latents, where they must be summed: "
+    "this weighs one part of the objective hundreds of times too little.",
+    "sum_over_batch": "The terms are summed over the batch, where each example has its own number "
+    "or the mean is asked.",
+    "mean_over_batch": "The batch has been averaged away, where each example has its own number.",
+    "grey_cross_entropy": "Cross-entropy on grey pixels is not a log-likelihood: its exponential "
+    "does not integrate to 1.",
+    "missing_log_2pi": "The constant ½ log 2π of each dimension is missing, so this is no "
+    "log-density: its exponential does not integrate to 1.",
+    "missing_log_sigma": "The term log σ is missing, so that a larger σ costs nothing: the density "
+    "does not integrate to 1.",
+    "missing_half_square": "The square stands without its factor ½.",
+    "squared_error_only": "This is a squared error, not a log-likelihood: it fixes σ silently.",
+    "sample_for_rsample": "The draw cuts the graph: it is as random as it should be, but no "
+    "gradient reaches the parameters.",
+    "shared_noise": "All examples of the batch get the same noise. Each needs its own.",
+    "no_noise": "There is no noise: the result is the same each time, and does not have the "
+    "variance that was asked for.",
+    "sampled_mean": "The result is random where the mean is asked.",
+    "label_missing_encoder": "The encoder does not look at the label.",
+    "label_missing_decoder": "The decoder does not look at the label.",
+    "label_as_number": "The label goes in as a number, as if 9 were near 8 and far from 0.",
+    "naive_logsumexp": "The exponentials under- or overflow: nothing was taken out before they "
+    "were computed.",
+    "mean_of_logs": "This is the mean of the logs where the log of the mean is asked. By Jensen's "
+    "inequality it is too low.",
+    "missing_log_n": "The result grows with the number of draws: the log of a sum is not the log "
+    "of a mean.",
+    "no_density_ratio": "The draws come from Q and are weighted as if they came from the prior: "
+    "the ratio P(z)/Q(z|X) is missing.",
+    "inverse_ratio": "The ratio of the densities is upside down.",
+    "softmax_for_sigmoid": "The outputs compete with each other: a softmax stands where each pixel "
+    "has a probability of its own.",
+    "logits_as_probabilities": "Logits are taken for probabilities, or the reverse.",
+    "transposed": "The numbers are right and in the wrong order: rows and columns are exchanged.",
+    "test_leak": "Something was computed from the test data, and used on them.",
+    "wrong_gradient": "The gradient flows through an argument that must be held fixed here, or "
+    "does not flow through the one that moves.",
+    "detached_sigma": "No gradient reaches σ.",
+    "detached_mean": "No gradient reaches the mean.",
+    "seed_in_loop": "The generator is seeded again in each round, so all draws are the same.",
+    "biased_baseline": "The baseline depends on the very draw that it is subtracted from, which "
+    "makes the estimate wrong on average.",
+    # Chapter 6
+    "shared_noise_latents": "All latents of an example get the same noise, so that they can only "
+    "move together. Each dimension needs its own.",
+    "uniform_noise": "The noise is uniform, not normal, so that the spread is not the one that was "
+    "asked for.",
+    "generator_ignored": "The noise does not come from the generator that was handed in, so that "
+    "no one can repeat the draw.",
+    "baseline_missing": "Nothing is subtracted from f. The estimate is right on average, and its "
+    "variance is that of the plain score function.",
+    "score_without_sigma": "The score is off by a power of σ: it is the derivative of the "
+    "log-density by the mean, not the noise itself.",
+    "score_sign": "The estimate has the wrong sign: it says where f falls.",
+    # Chapter 7
+    "unequal_portions": "Each portion counts the same, however many draws are in it, or its result "
+    "is added as if the others were not there.",
+    "stale_maximum": "Sums taken on different scales are added: when the largest weight changes, "
+    "what was summed before is still on the old scale.",
+    "squares_not_rescaled": "The sum is brought to the new scale, the sum of the squares is not, "
+    "or not by the square.",
+    "holds_all": "All portions are kept until the end, so that memory grows with the stream.",
+    "uncentred": "The mean square is taken for the variance: a latent that sits far from 0 without "
+    "moving would count.",
+    # Chapter 8
+    "prior_missing": "The prior has been left out: this is what the likelihood alone says of z.",
+    "cell_width": "A sum stands for an integral: the width of the grid's cells is missing.",
+    "exp_left_in": "This is the density itself, where its logarithm is asked.",
+    "not_normalised": "P(X, z) is used as if it were P(z|X): it integrates to P(X), not to 1.",
+    "not_centred": "The decoder's offset has not been taken off X.",
+    "precision_for_covariance": "This is the precision, the inverse of the covariance.",
+    "map_inverted": "This is the way back, from the data to the code.",
+    "density_for_cdf": "A density stands where a distribution function is meant.",
+    "moments_only": "The mean and the variance are right and the quantiles are not: a stretched "
+    "Gaussian remains a Gaussian.",
+    "tail_lost": "Far out a probability near 1 has been rounded, and with it all that was known of "
+    "z. What is left of 1 there is exact when it is computed by itself.",
+    "no_logs": "The fit was made on plain axes, or on one logarithmic axis, where a power law is "
+    "no straight line.",
+    "log_constant": "The constant is still a logarithm, or was raised with another base than the "
+    "one it was taken with.",
+    "axes_exchanged": "The axes are exchanged: sigma has been fitted to the gap.",
+    # Chapter 9
+    "bits_not_back": "The bits that the choice of z gives back are missing from the account, or "
+    "stand on the side of the costs.",
+    "rate_sign": "The rate has the wrong sign: a message takes a positive number of bits.",
+    "per_image": "This is the number of bits an image, not a pixel.",
+    "missing_edges": "The probabilities do not sum to 1: what lies below the lowest level and "
+    "above the highest belongs to nobody.",
+    "density_for_mass": "This is a density at one point, not the mass of a bin.",
+    "sigma_for_scale": "A logistic's scale is not its standard deviation.",
+    "zero_frequency": "A frequency is 0, so this symbol cannot be told at all.",
+    "sum_off": "The frequencies do not sum to the total, so the coder's slots do not fit.",
+    "flat_code": "All symbols cost about the same, whatever their probabilities are.",
+    "cumulative_missing": "Pushing and popping do not undo each other: the place where a symbol's "
+    "slots begin is left out, or differs between the two.",
+    "float_state": "The state is no longer an exact whole number: a division has rounded it.",
+    "not_reversed": "The symbols come back in the order in which they were pushed. A stack gives "
+    "the last one first.",
+    "log_base": "Nats and bits are mixed up: a factor log 2.",
+}
