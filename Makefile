@@ -18,12 +18,14 @@ BESIDE := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 export JUPYTER_PREFER_ENV_PATH := 1
 export IPYTHONDIR := $(CURDIR)/_build/.ipython
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Displays that come and go while a cell works would leave a trace in what is stored.
+notebooks book nbval: export VAE_CORE_QUIET := 1
 unexport JUPYTER_PATH JUPYTER_CONFIG_DIR PYTHONPATH PYTHONHOME MPLBACKEND PYTHONWARNINGS
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup zoo book pdf serve test check lint types unit nbval browser access \
-.PHONY: notebooks bench lock repository clean distclean zip colab classroom classroom-test
+	notebooks bench lock repository clean distclean zip colab classroom classroom-test live
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -87,7 +89,7 @@ notebooks: zoo ## re-execute every notebook in place and normalise it
 
 # --- tests -----------------------------------------------------------------------------------------
 
-test: check nbval browser ## everything: lint, types, unit tests, chapters, book, browser
+test: check nbval browser live ## everything: lint, types, unit tests, chapters, book, browser, JupyterLab
 
 check: lint types unit ## the fast part: lint, types, unit tests
 
@@ -100,7 +102,7 @@ types: setup
 	@$(BIN)/mypy
 
 unit: setup
-	@$(BESIDE) tests --ignore=tests/browser
+	@$(BESIDE) tests --ignore=tests/browser --ignore=tests/live
 
 # Students' notebooks hold no output to compare; tests/test_classroom.py runs each in an empty folder.
 nbval: zoo
@@ -108,6 +110,9 @@ nbval: zoo
 
 browser: book pdf
 	@$(BESIDE) tests/browser
+
+live: setup ## every widget in a real JupyterLab with a real kernel
+	@OMP_NUM_THREADS=1 $(BIN)/pytest tests/live
 
 access: book ## axe over the whole of every page, wide and on a phone, light and dark
 	@AXE_WHOLE=1 $(BESIDE) tests/browser/test_access.py -k axe --dist load

@@ -28,6 +28,11 @@ class TestBlobs:
         expected = f"<p>a</p>{blob('a1')}<p>b</p>{blob('b2')}<p>c</p><p>d</p>"
         assert vae_book.first_blobs_only(page) == expected
 
+    def test_a_picture_for_notebooks_goes_and_its_sentence_stays(self) -> None:
+        still = '<img alt="A" src="data:image/png;base64,AAAA">'
+        page = f"<noscript><p>Words.</p>{still}</noscript>\n{still}"
+        assert vae_book.STILL.sub(r"\1\2", page) == f"<noscript><p>Words.</p></noscript>\n{still}"
+
     def test_other_scripts_stay(self) -> None:
         page = "<script>f()</script>" * 2 + f'<script type="module">{"x" * 9}</script>' * 2
         assert vae_book.first_blobs_only(page) == page

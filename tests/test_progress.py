@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import signal
 import subprocess
 import sys
 import termios
@@ -143,3 +144,49 @@ def test_while_it_runs_the_line_says_how_long_it_will(monkeypatch: pytest.Monkey
     for _ in range(3):
         shown.advance("loss 1")
     assert shown._markup() == "<div>training: 4 of 4 epochs · loss 1 · 2 min 10 s</div>"
+
+
+def delayed(monkeypatch: pytest.MonkeyPatch, step: float, total: int) -> str:
+    """What a terminal shows of work whose display waits 2 s, ``step`` seconds a piece."""
+    now = [0.0]
+    monkeypatch.setattr(_progress.time, "perf_counter", lambda: now[0])
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    shown = Progress("log P(X)", total, leave=False, units="images", delay=2.0)
+    for _ in range(total):
+        now[0] += step
+        shown.advance(by=1)
+    shown.close()
+    return terminal.getvalue()
+
+
+def test_a_display_that_waits_comes_for_long_work_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "log P(X)" in delayed(monkeypatch, 1.0, 10)
+    assert delayed(monkeypatch, 0.1, 10) == ""  # done before it could be read
+    assert delayed(monkeypatch, 1.5, 2) == ""  # nearly done when it would come
+
+
+def test_a_build_gets_no_passing_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a notebook a display that is removed leaves an empty output behind."""
+    monkeypatch.setattr(_progress, "in_notebook", lambda: True)
+    monkeypatch.delenv(_progress.QUIET, raising=False)
+    assert Progress("a", 3, leave=False, delay=9.0).show
+    monkeypatch.setenv(_progress.QUIET, "1")
+    assert not Progress("a", 3, leave=False, delay=9.0).show
+    assert Progress("a", 3, delay=9.0).show
+
+
+def test_a_callers_own_handler_is_left_alone() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        shown = Progress("a", 3)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        shown.close()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        shown = Progress("a", 3)
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        shown.close()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

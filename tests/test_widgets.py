@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from vae_core import data
 from vae_core.distributions import BernoulliLikelihood, GaussianLikelihood
 from vae_core.models import VAE, Autoencoder
-from vae_core.widgets import DrawAndEncode, LatentExplorer
+from vae_core.widgets import DrawAndEncode, KLExplorer, LatentExplorer, _base
 from vae_core.widgets import _payload as payload
 from vae_core.widgets._base import bundle
 from vae_core.widgets._page import ALPHABET, bare, from_text, to_text
@@ -227,6 +227,25 @@ def test_mimebundle_serves_kernel_page_and_print(
         }  # fmt: skip
         assert base64.b64decode(shown["image/png"]).startswith(b"\x89PNG\r\n\x1a\n")
         assert shown["text/plain"] == f"{type(widget).__name__}()"
+
+
+def test_a_notebook_gets_the_rendition_and_the_live_view_apart(
+    explorer: LatentExplorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one output, a notebook opened without its kernel would show "model not found"."""
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr(_base, "display", lambda data, raw, metadata=None: shown.append(data))
+    explorer._ipython_display_()
+    static, live = shown
+    assert set(static) == {"text/html", "image/png", "text/plain"}
+    assert set(live) == {"application/vnd.jupyter.widget-view+json"}
+    # They find each other by a mark, which no other widget has.
+    assert f'data-mark="{explorer.mark}"' in static["text/html"]
+    assert explorer.get_state()["mark"] == explorer.mark != KLExplorer().mark
+    # Where no script runs, the picture stands for it.
+    hidden = re.search("<noscript>(.*)</noscript>", static["text/html"])
+    assert hidden
+    assert f'src="data:image/png;base64,{static["image/png"]}"' in hidden[1]
 
 
 # ------------------------------------------------------------------ traits

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import resource
 import shutil
 import threading
@@ -432,8 +433,11 @@ def test_fill_says_one_line_a_model(
     monkeypatch.setattr(zoo, "USED", (("tiny", 0), ("tiny", 1)))
     monkeypatch.setattr(os, "cpu_count", lambda: 1)  # other processes would not know "tiny"
     assert zoo.main(["fill"]) == 0
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("model 1 of 2: tiny, seed 0 (")
+    start, first, second = capsys.readouterr().out.splitlines()
+    assert start == "2 of 2 models are to be trained"
+    assert re.fullmatch(
+        r"model 1 of 2: tiny, seed 0 \(\d+\.\d s\), about (\d+ min )?\d+ s left", first
+    )
     assert second.startswith("model 2 of 2: tiny, seed 1 (")
     forbid_training(monkeypatch)
     assert zoo.main(["fill"]) == 0

@@ -2,17 +2,25 @@
 
 In a terminal it is tqdm's bar. In a notebook it is one HTML line, updated in place, so that a page
 built from the notebook holds a single finished line. Where nobody watches (a pipe, a log file) it
-is silent.
+is silent. All say how far the work is and how long it will take; where a reader stops it, what was
+kept and how to go on.
 """
 
 from __future__ import annotations
 
 import html
+import os
+import signal
 import sys
+import threading
 import time
+from types import FrameType
 from typing import Any
 
 from tqdm import tqdm
+
+# Set while a book is built or checked: there a passing display would leave a trace in the page.
+QUIET = "VAE_CORE_QUIET"
 
 
 def in_notebook() -> bool:
@@ -22,22 +30,68 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A time for a reader: "2 min 05 s", or "7 s"."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-class Progress:
-    """Counts ``total`` epochs of ``task``; ``leave=False`` removes the display at the end."""
+class _Stops:
+    """Takes note of Ctrl-C or a notebook's stop button, which goes on to its usual effect."""
 
-    def __init__(self, task: str, total: int, *, show: bool = True, leave: bool = True) -> None:
-        self.task, self.total, self.leave = task, total, leave
+    def __init__(self) -> None:
+        self.seen = False
+        # Only the main thread hears signals; a handler of the caller's own is left alone.
+        here = threading.current_thread() is threading.main_thread()
+        self.mine = here and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self.mine:
+            signal.signal(signal.SIGINT, self._heard)
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        self.seen = True
+        signal.default_int_handler(number, frame)
+
+    def close(self) -> None:
+        if self.mine and signal.getsignal(signal.SIGINT) == self._heard:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Progress:
+    """Counts ``total`` ``units`` of ``task``.
+
+    ``leave=False`` removes the display at the end. ``delay``: the display waits so many seconds,
+    and does not come for work that is then nearly done. ``stopped``: what is told, after "stopped
+    after 3 of 20 epochs: ", where a reader stops work whose display is to stay.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        total: int,
+        *,
+        show: bool = True,
+        leave: bool = True,
+        units: str = "epochs",
+        delay: float = 0.0,
+        stopped: str = (
+            "the model keeps what it has learned; where a checkpoint was named, "
+            "the same call goes on from its last save"
+        ),
+    ) -> None:
+        self.task, self.total, self.units, self.leave = task, total, units, leave
+        self.stopped, self.delay = stopped, delay
         self.done, self.note = 0, ""
         self.started = time.perf_counter()
+        self.show = show and not (not leave and in_notebook() and os.environ.get(QUIET))
         self._closed = False
         self._bar: Any = None
         self._line: Any = None
-        if not show:
+        self._stops = _Stops() if show and leave else None
+        if not delay:
+            self._open()
+
+    def _open(self) -> None:
+        if not self.show:
             return
         if in_notebook():
             from IPython.display import HTML, display
@@ -45,39 +99,69 @@ class Progress:
             self._html = HTML
             self._line = display(HTML(self._markup()), display_id=True)
         elif sys.stderr.isatty():
-            self._bar = tqdm(total=total, desc=task, unit="epoch", leave=leave)
+            self._bar = tqdm(
+                total=self.total,
+                initial=self.done,
+                desc=self.task,
+                unit=self.units.removesuffix("s"),
+                leave=self.leave,
+            )
+            self._bar.start_t -= time.perf_counter() - self.started
 
     def _markup(self) -> str:
         elapsed = time.perf_counter() - self.started
-        parts = [f"{html.escape(self.task)}: {self.done} of {self.total} epochs"]
+        parts = [f"{html.escape(self.task)}: {self.done} of {self.total} {self.units}"]
         if self.note:
             parts.append(html.escape(self.note))
         if self._closed and self.done < self.total:
-            parts.append(f"stopped after {_clock(elapsed)}")
+            parts.append(f"stopped after {clock(elapsed)}")
         elif 0 < self.done < self.total:
-            parts.append(f"{_clock(elapsed / self.done * (self.total - self.done))} left")
+            parts.append(f"{clock(elapsed / self.done * (self.total - self.done))} left")
         elif self.done:
-            parts.append(_clock(elapsed))
+            parts.append(clock(elapsed))
         bar = f'<progress max="{self.total}" value="{self.done}" aria-hidden="true"></progress> '
         running = self.done < self.total and not self._closed
-        return f"<div>{bar if running else ''}{' · '.join(parts)}</div>"
+        told = f"<br>{html.escape(self._sentence())}" if self._interrupted else ""
+        return f"<div>{bar if running else ''}{' · '.join(parts)}{told}</div>"
 
-    def advance(self, note: str) -> None:
-        """One epoch is done; ``note`` is a short reading such as the loss."""
-        self.done += 1
+    @property
+    def _interrupted(self) -> bool:
+        """Whether a reader stopped the work before its end."""
+        seen = self._stops is not None and self._stops.seen
+        return self._closed and seen and self.done < self.total
+
+    def _sentence(self) -> str:
+        return (
+            f"{self.task} stopped after {self.done} of {self.total} {self.units}: {self.stopped}."
+        )
+
+    def advance(self, note: str = "", by: int = 1) -> None:
+        """``by`` more are done; ``note`` is a short reading such as the loss."""
+        self.done += by
         self.note = note
+        if self.delay:
+            elapsed = time.perf_counter() - self.started
+            if elapsed < self.delay or elapsed / self.done * (self.total - self.done) < self.delay:
+                return
+            self.delay = 0.0
+            self._open()
+            return
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)
-            self._bar.update()
+            self._bar.update(by)
         if self._line is not None:
             self._line.update(self._html(self._markup()))
 
     def close(self) -> None:
         """Leave the finished (or stopped) line, or nothing."""
         self._closed = True
+        if self._stops is not None:
+            self._stops.close()
         if self._bar is not None:
             self._bar.close()
         if self._line is not None and not self.leave:
             self._line.update(self._html(""))
         elif self._line is not None and self.done < self.total:
             self._line.update(self._html(self._markup()))
+        elif self._interrupted:
+            print(self._sentence(), file=sys.stderr, flush=True)

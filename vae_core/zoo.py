@@ -17,6 +17,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -38,6 +39,7 @@ from torch import Tensor, nn
 
 from vae_core import _cache, data, distributions, models, objectives, ordered, training
 from vae_core._prediction import prediction_objective
+from vae_core._progress import clock
 from vae_core._recipes import RECIPES, USED, Recipe
 from vae_core.data import _mnist
 
@@ -275,7 +277,8 @@ def fill(workers: int | None = None) -> None:
 
     On a CPU several processes train side by side (``workers``; by default one a core, four at
     most), each on its share of the cores: these networks are small, and one thread for each of two
-    models does more than two threads for one. A GPU trains one model after another.
+    models does more than two threads for one. A GPU trains one model after another. Stopped by
+    ``KeyboardInterrupt``, it stops its processes at once; finished models stay cached.
 
     Raises ``OSError``, before any training, where the cache folder can't be written, and where a
     trained model could not be kept: a model that is lost would be trained again by every chapter.
@@ -285,25 +288,48 @@ def fill(workers: int | None = None) -> None:
     missing = [(name, seed) for name, seed in USED if not _path(name, seed, device).is_file()]
     if workers is None:
         workers = min(4, cores, len(missing)) if device.type == "cpu" else 1
-    counted = itertools.count(1)
+    told = _Told(missing)
     for name, seed in USED:
         if workers <= 1 or (name, seed) not in missing:
-            _tell(next(counted), name, seed, _timed_load(name, seed))
+            told.done(name, seed, _timed_load(name, seed))
     if workers <= 1:
         return
-    with ProcessPoolExecutor(
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_begin_worker,
         initargs=(max(1, cores // workers),),
-    ) as pool:
-        running = {pool.submit(_timed_load, name, seed): (name, seed) for name, seed in missing}
-        try:
-            for done in as_completed(running):
-                _tell(next(counted), *running[done], done.result())
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    )
+    try:
+        with _held_back_interrupts():
+            running = {pool.submit(_timed_load, *model): model for model in missing}
+        for done in as_completed(running):
+            told.done(*running[done], done.result())
+    except BaseException:
+        # Half-trained models are of no use: nobody waits for them.
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+        raise
+    pool.shutdown()
+
+
+@contextmanager
+def _held_back_interrupts() -> Iterator[None]:
+    """Ctrl-C waits; processes that start in here never hear it, and end when this one ends them.
+
+    A terminal sends Ctrl-C to all processes alike: each would print a traceback of its own, or
+    take up the next model. Windows has no such mask, and there they do.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker(threads: int) -> None:
@@ -331,18 +357,44 @@ def _timed_load(name: str, seed: int) -> float:
     return time.perf_counter() - started
 
 
-def _tell(number: int, name: str, seed: int, seconds: float) -> None:
-    print(f"model {number} of {len(USED)}: {name}, seed {seed} ({seconds:.1f} s)", flush=True)
+class _Told:
+    """One line for each model, with the time that those still missing will take."""
+
+    def __init__(self, missing: list[tuple[str, int]]) -> None:
+        # A model's share of the work is about its passes over the images.
+        self.left = {model: RECIPES[model[0]].epochs for model in missing}
+        self.all, self.number = sum(self.left.values()), 0
+        self.started = time.perf_counter()
+        if missing:
+            print(f"{len(missing)} of {len(USED)} models are to be trained", flush=True)
+
+    def done(self, name: str, seed: int, seconds: float) -> None:
+        """The model is there."""
+        self.number += 1
+        passes, left = self.left.pop((name, seed), 0), sum(self.left.values())
+        text = f"model {self.number} of {len(USED)}: {name}, seed {seed} ({seconds:.1f} s)"
+        if passes and left:
+            rate = (time.perf_counter() - self.started) / (self.all - left)
+            text += f", about {clock(rate * left)} left"
+        print(text, flush=True)
 
 
 def main(arguments: list[str]) -> int:
-    """``python -m vae_core.zoo [list|fill]``."""
+    """``python -m vae_core.zoo [list|fill]``; 130 when it was stopped."""
     if arguments == ["fill"]:
         try:
             fill()
-        except (OSError, BrokenProcessPool, KeyboardInterrupt) as error:
+        except KeyboardInterrupt:
+            device = training.pick_device()
+            kept = sum(_path(name, seed, device).is_file() for name, seed in USED)
+            print(
+                f"\nstopped: {kept} of {len(USED)} models are finished and kept; "
+                f"`python -m vae_core.zoo fill` trains the others",
+                file=sys.stderr,
+            )
+            return 130
+        except (OSError, BrokenProcessPool) as error:
             reason = {
-                KeyboardInterrupt: "stopped",
                 BrokenProcessPool: "a process that trained was killed (was memory short?)",
             }.get(type(error), str(error))
             print(f"{reason}; the models trained so far are kept", file=sys.stderr)

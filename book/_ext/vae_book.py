@@ -1,9 +1,9 @@
 """Sphinx extension of the book: what Jupyter Book does not do by itself.
 
 - A weight blob that several widgets of a page share is stored in the page once, and the widgets'
-  kernel state, which no page reads, not at all.
+  kernel state and their pictures for notebooks, which no page reads, not at all.
 - Results cached from an older `vae_core` or torch are forgotten, so no page shows a stale number.
-- One plain line on standard output for each notebook, with the seconds it took.
+- One plain line on standard output for each notebook, with the seconds it took and the time left.
 - `{{ repository }}` in a page is the address from `_config.yml`, `{{ reading_time }}` its minutes;
   `{{ reading_time 3 4 }}` and `{{ running_time 3 4 }}` are those of chapters 3 and 4 together.
 - Derivations know that they are shown in the book, where their equations carry labels.
@@ -36,6 +36,9 @@ from sphinx.errors import SphinxError
 from sphinx.ext.napoleon import Config, GoogleDocstring
 
 BLOB = re.compile(r'<script\b[^>]*\bdata-vae-blob="([0-9a-f]+)"[^>]*>.*?</script>\s*', re.DOTALL)
+
+# A widget's picture for a notebook whose scripts are not trusted: a page runs its scripts.
+STILL = re.compile(r"(<noscript>[^\n]*?)<img [^\n]*?(</noscript>)")
 
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 
@@ -80,7 +83,7 @@ def with_badge(body: str, buttons: list[dict]) -> str:
 
 def finish_page(app: Sphinx, pagename: str, template: str, context: dict, doctree: Any) -> None:
     if context.get("body"):
-        context["body"] = first_blobs_only(context["body"])
+        context["body"] = STILL.sub(r"\1\2", first_blobs_only(context["body"]))
     # The kernel's copy of every widget's data: without a widget manager nothing would read it.
     scripts = context.get("script_files", [])
     scripts[:] = [s for s in scripts if getattr(s, "attributes", {}).get("type") != WIDGET_STATE]
@@ -232,7 +235,7 @@ class Execution:
 
     def __init__(self) -> None:
         self.stale = False
-        self.started = time.time()
+        self.started = self.reading = time.time()
         self.queue: list[str] = []
         self.done = 0
         self.lock: FileLock | None = None
@@ -284,6 +287,7 @@ class Execution:
 
     def count(self, app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
         self.queue = [d for d in docnames if is_notebook(env, d)]
+        self.reading = time.time()
 
     def report(self, app: Sphinx, doctree: Any) -> None:
         """Print one line for the notebook just read: its place in the queue and its seconds."""
@@ -299,6 +303,10 @@ class Execution:
         else:
             verb = "executed" if run["mtime"] >= self.started else "unchanged, was executed"
             result = f"{verb} in {run['runtime'] or 0:.1f} s"
+        left = len(self.queue) - self.done
+        if left:
+            seconds = (time.time() - self.reading) / self.done * left
+            result += f", about {max(1, round(seconds / 60))} min left" if seconds > 30 else ""
         print(f"\n[{self.done} of {len(self.queue)}] {docname}: {result}", flush=True)
 
 

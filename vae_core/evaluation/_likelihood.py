@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vae_core import _check
+from vae_core._progress import Progress
 from vae_core.distributions import DiagonalGaussian
 from vae_core.evaluation._estimate import Estimate, mean_estimate
 from vae_core.evaluation._images import decoded_at_once, image_chunks, wide
@@ -125,6 +126,7 @@ def log_likelihood(
     proposal: str | DiagonalGaussian = "posterior",
     chunk: int | None = None,
     seed: int = 0,
+    progress: bool = True,
 ) -> LogLikelihood:
     """log P(X) of ``images`` [n, *shape] in nats, by importance sampling.
 
@@ -141,14 +143,22 @@ def log_likelihood(
     Memory does not grow with ``samples``, and with n only by the results: ``chunk`` latents are
     decoded at a time, by default as many as keep a decoder's tensor near 4 MB in float32 on a CPU,
     near 128 MB on other devices (about five such tensors live at once).
-    ``seed`` and ``chunk`` decide the draws.
+    ``seed`` and ``chunk`` decide the draws. With ``progress``, work of more than some seconds shows
+    how far it is and how long it will take; the display goes when it is done.
 
     Raises ``ValueError`` for wrong images, counts below 1, a k of ``sweep`` above ``samples``, or
     weights that are not finite.
     """
     samples, ks = check_sweep(samples, sweep)
     groups = _weight_parts(model, images, samples, proposal, chunk, seed)
-    found = [log_mean(parts, samples, ks) for parts in groups]
+    shown = Progress("log P(X)", len(images), show=progress, leave=False, units="images", delay=2.0)
+    found = []
+    try:
+        for parts in groups:
+            found.append(log_mean(parts, samples, ks))
+            shown.advance(by=len(found[-1].value))
+    finally:
+        shown.close()
     return LogLikelihood(
         torch.cat([part.value for part in found]),
         torch.cat([part.standard_error for part in found]),

@@ -73,7 +73,11 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument_group("the files").add_argument
     add("--checkpoint", type=Path, help="file to keep the state in, and to go on from")
     add("--checkpoint-steps", type=int, metavar="N", help="save every N steps, not epochs alone")
-    add("--output", type=Path, help="file for the trained weights, as safetensors")
+    add(
+        "--output",
+        type=Path,
+        help="file for the trained weights, as safetensors; when stopped, NAME.stopped",
+    )
     return made
 
 
@@ -153,9 +157,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"{name}: {values[-1]:.4f} (mean of epoch {len(values)})")
             for name, values in history.validation.items():
                 print(f"validation {name}: {values[-1]:.4f}")
-            if chosen.output is not None and not history.interrupted:
-                _write(chosen.output, model, history)
-                print(f"weights: {chosen.output}")
+            if chosen.output is not None and (history.steps or not history.interrupted):
+                path = chosen.output
+                if history.interrupted:  # never in the place of a whole model
+                    path = path.with_name(f"{path.stem}.stopped{path.suffix}")
+                _write(path, model, history)
+                print(f"weights: {path}")
     except ValueError as error:
         print(f"python -m vae_core.training: {error}", file=sys.stderr)
         return 2

@@ -7,17 +7,24 @@ import functools
 import html
 import json
 import re
+import uuid
 from importlib import resources
 from typing import Any, ClassVar
 
 import anywidget
 import traitlets
+from IPython.display import display
 from matplotlib.figure import Figure
 
 from vae_core._plot import png
 from vae_core.widgets._page import bare, to_text
 from vae_core.widgets._payload import Blob
 
+LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
+NO_SCRIPT = (
+    "<p>This part is interactive. It needs JavaScript and, in a notebook, that you run its cell "
+    "or trust the notebook.</p>"
+)
 SHARED = ("core", "entropy", "plane")
 
 
@@ -54,6 +61,7 @@ class BrowserWidget(anywidget.AnyWidget):
 
     payload = traitlets.Dict(help="what the browser needs besides the blobs").tag(sync=True)
     blobs = traitlets.Dict(help="gzip bytes by SHA-256").tag(sync=True)
+    mark = traitlets.Unicode(help="joins a live view to its static twin").tag(sync=True)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # anywidget derives a further class of its own for each widget: only ours names a module.
@@ -64,12 +72,20 @@ class BrowserWidget(anywidget.AnyWidget):
     def __init__(self, payload: dict[str, Any], blobs: list[Blob], **state: Any) -> None:
         super().__init__(payload=payload, blobs={blob.sha: blob.data for blob in blobs}, **state)
 
+    @traitlets.default("mark")
+    def _new_mark(self) -> str:
+        return uuid.uuid4().hex[:12]
+
     def figure(self) -> Figure:
         """The widget as a still picture, from the same payload."""
         raise NotImplementedError
 
     def to_html(self) -> str:
         """A self-contained rendition: it needs no kernel, no network and no other file."""
+        return self._page()
+
+    def _page(self, twin: str = "", still: str = "") -> str:
+        """The rendition, as a live view's ``twin``, with a picture where no script runs."""
         state = {name: getattr(self, name) for name in (*self.STATE, "payload")}
         # "<" is escaped so that no string in the state can close the script tag.
         carried = json.dumps(state, allow_nan=False).replace("<", "\\u003c")
@@ -78,11 +94,11 @@ class BrowserWidget(anywidget.AnyWidget):
             for sha, data in self.blobs.items()
         )
         return (
-            f'<div class="vae-static" data-widget="{self.NAME}" '
+            f'<div class="vae-static" data-widget="{self.NAME}"{twin} '
             # The book puts the picture itself beside this, for print and where no script runs.
             f'data-picture="{html.escape(self.PICTURE)}">\n{tags}\n'
             f'<script type="application/json">{carried}</script>\n'
-            "<noscript>This part of the page is interactive and needs JavaScript.</noscript>\n"
+            f"<noscript>{NO_SCRIPT}{still}</noscript>\n"
             f'</div>\n<script type="module">\n{bare(bundle(self.NAME))}\n'
             f'mountStatic(render, "{self.NAME}");\n</script>'
         )
@@ -94,13 +110,29 @@ class BrowserWidget(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         shown = super()._repr_mimebundle_(**kwargs)
         data, metadata = shown if isinstance(shown, tuple) else (shown or {}, {})
+        picture = base64.b64encode(self.to_png()).decode()
+        still = f'<img alt="{type(self).__name__}" src="data:image/png;base64,{picture}">'
         data = {
             **data,
             "text/plain": repr(self),
-            "text/html": self.to_html(),
-            "image/png": base64.b64encode(self.to_png()).decode(),
+            "text/html": self._page(f' data-mark="{self.mark}"', still),
+            "image/png": picture,
         }
         return data, metadata
+
+    def _ipython_display_(self, **kwargs: Any) -> None:
+        """Show the static rendition and the live view as two outputs; the page shows one of them.
+
+        As one output, a front end picks the live view from it for good, and a notebook opened again
+        without its kernel shows "model not found". As two, the rendition is there to take its place
+        (core.js and style.css see to it). In a notebook that is not trusted, scripts are removed
+        from HTML, and what is left is a sentence and the picture.
+        """
+        data, metadata = self._repr_mimebundle_()
+        live = {LIVE_VIEW: data.pop(LIVE_VIEW)} if LIVE_VIEW in data else {}
+        display(data, raw=True)
+        if live:
+            display(live, metadata=metadata, raw=True)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

@@ -131,7 +131,7 @@ class BitsPage {
 
 function render({ model, el }) {
   const spec = model.get("payload");
-  return frame(el, "Bits explorer", async (root, undo) => {
+  return frame(model, el, "Bits explorer", async (root, undo) => {
     const decoder = new Decoder(await loadBlob(model, spec.decoder.sha), spec.decoder);
     const digits = new Uint8Array(await loadBlob(model, spec.digits));
     const page = new BitsPage(root, model, new BitsLedger(decoder, digits, spec), spec, undo);

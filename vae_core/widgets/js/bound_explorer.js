@@ -251,7 +251,7 @@ class BoundPanel {
 
 function render({ model, el }) {
   const { weights, digits, draws, names, shape } = model.get("payload");
-  return frame(el, "Bound explorer", async (root, undo) => {
+  return frame(model, el, "Bound explorer", async (root, undo) => {
     const stored = new Float32Array(await loadBlob(model, weights));
     const bytes = new Uint8Array(await loadBlob(model, digits));
     const pixels = shape[0] * shape[1];

@@ -248,7 +248,7 @@ class ConditionalPage {
 
 function render({ model, el }) {
   const spec = model.get("payload");
-  return frame(el, "Conditional explorer", async (root, undo) => {
+  return frame(model, el, "Conditional explorer", async (root, undo) => {
     const decoder = new Decoder(await loadBlob(model, spec.decoder.sha), spec.decoder);
     const completers = new Map();
     for (const one of spec.completers) {

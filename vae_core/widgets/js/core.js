@@ -404,23 +404,53 @@ function staticModel(state) {
   };
 }
 
+// A notebook keeps a static rendition beside each live view, for the day its kernel is gone. While
+// a live view stands, its static twin, which carries the same mark, is out of the way.
+const liveViews = (globalThis.vaeLiveViews ??= new Map());
+
+function countLive(mark, by) {
+  liveViews.set(mark, (liveViews.get(mark) ?? 0) + by);
+  document.querySelectorAll(`.vae-static[data-mark="${mark}"]`).forEach((el) => {
+    el.hidden = liveViews.get(mark) > 0;
+  });
+}
+
+// JupyterLab takes up to two seconds to see that there is no kernel behind a view.
+const LIVE_WITHIN = 2000;
+
 function mountStatic(render, kind) {
   document.querySelectorAll(`.vae-static[data-widget="${kind}"]:not([data-mounted])`).forEach((el) => {
     el.dataset.mounted = "";
     const state = JSON.parse(el.querySelector('script[type="application/json"]').textContent);
     const model = staticModel(state);
     el.__model = model;
-    render({ model, el: node("div", {}, el) });
+    el.hidden = liveViews.get(el.dataset.mark) > 0;
+    const show = () => { if (!el.hidden) render({ model, el: node("div", {}, el) }); };
+    if (el.closest(".jp-OutputArea")) setTimeout(show, LIVE_WITHIN);
+    else show();
   });
 }
 
 // Common frame of every `render`: the root, its style, the theme, a sentence when something fails.
-async function frame(el, label, build) {
+async function frame(model, el, label, build) {
   const style = node("style", { textContent: CSS }, el);
   // Two widgets of one kind on a page are told apart by their number.
   const alike = [...document.querySelectorAll("section.vae-widget")].filter((other) => other.ariaLabel.startsWith(label)).length;
   const root = node("section", { className: "vae-widget", "aria-label": alike ? `${label} ${alike + 1}` : label }, el);
-  const undo = [() => { root.remove(); style.remove(); }];
+  const mark = model.get("mark"); // a static rendition's model has none
+  if (mark) countLive(mark, 1);
+  // JupyterLab takes a key pressed anywhere in a notebook for a command (an arrow for another cell,
+  // B for a new one) unless the key's target says not to. It listens at the document: be earlier.
+  const own = ({ target, ctrlKey, metaKey }) => {
+    if (root.contains(target)) target.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey);
+  };
+  addEventListener("keydown", own, true);
+  const undo = [() => {
+    root.remove();
+    style.remove();
+    if (mark) countLive(mark, -1);
+    removeEventListener("keydown", own, true);
+  }];
   const status = node("p", { className: "vw-status", textContent: "Unpacking…" }, root);
   try {
     await build(root, undo);

@@ -596,7 +596,7 @@ class Studio {
 
 function render({ model, el }) {
   const spec = model.get("payload");
-  return frame(el, "Draw and encode", async (root, undo) => {
+  return frame(model, el, "Draw and encode", async (root, undo) => {
     const decoder = new Decoder(await loadBlob(model, spec.decoder.sha), spec.decoder);
     const encoder = new MLP(await loadBlob(model, spec.encoder.sha), spec.encoder);
     const labels = new Uint8Array(await loadBlob(model, spec.labels));

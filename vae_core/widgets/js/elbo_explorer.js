@@ -241,7 +241,7 @@ class Balance {
 }
 
 function render({ model, el }) {
-  return frame(el, "ELBO explorer", async (root, undo) => {
+  return frame(model, el, "ELBO explorer", async (root, undo) => {
     const balance = new Balance(root, model, undo);
     // For tests and the curious: what the page computes, callable from the console.
     root.parentElement.__vae = {

@@ -273,7 +273,7 @@ class NoiseBench {
 }
 
 function render({ model, el }) {
-  return frame(el, "Gradient noise", async (root, undo) => {
+  return frame(model, el, "Gradient noise", async (root, undo) => {
     const bench = new NoiseBench(root, model, undo);
     const { case: one } = bench;
     // For tests and the curious: what the page computes, callable from the console.

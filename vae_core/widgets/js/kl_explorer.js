@@ -339,7 +339,7 @@ class KLBench {
 }
 
 function render({ model, el }) {
-  return frame(el, "Kullback–Leibler explorer", async (root, undo) => {
+  return frame(model, el, "Kullback–Leibler explorer", async (root, undo) => {
     const bench = new KLBench(root, model, undo);
     // For tests and the curious: what the page computes, callable from the console.
     root.parentElement.__vae = {

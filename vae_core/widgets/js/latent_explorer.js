@@ -410,7 +410,7 @@ class Explorer {
 
 function render({ model, el }) {
   const { models, shape, classes, labels, atlas } = model.get("payload");
-  return frame(el, "Latent explorer", async (root, undo) => {
+  return frame(model, el, "Latent explorer", async (root, undo) => {
     const classOf = new Uint8Array(await loadBlob(model, labels));
     const digits = new Atlas(await loadBlob(model, atlas));
     const panels = [];

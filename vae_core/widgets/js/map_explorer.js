@@ -351,7 +351,7 @@ class MapBench {
 }
 
 function render({ model, el }) {
-  return frame(el, "Map explorer", async (root, undo) => {
+  return frame(model, el, "Map explorer", async (root, undo) => {
     const bench = new MapBench(root, model, undo);
     // For tests and the curious: what the page computes, callable from the console.
     root.parentElement.__vae = {

@@ -314,7 +314,7 @@ class PosteriorView {
 }
 
 function render({ model, el }) {
-  return frame(el, "Posterior explorer", async (root, undo) => {
+  return frame(model, el, "Posterior explorer", async (root, undo) => {
     const { cases, mixture } = model.get("payload");
     const maps = {};
     for (const [name, { table }] of Object.entries(cases)) {

@@ -324,7 +324,7 @@ class ReparExplorer {
 }
 
 function render({ model, el }) {
-  return frame(el, "Reparameterization explorer", async (root, undo) => {
+  return frame(model, el, "Reparameterization explorer", async (root, undo) => {
     const explorer = new ReparExplorer(root, model, undo);
     // For tests and the curious: what the page computes, callable from the console.
     root.parentElement.__vae = {

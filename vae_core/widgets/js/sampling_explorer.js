@@ -374,7 +374,7 @@ class Sampler {
 
 function render({ model, el }) {
   const payload = model.get("payload");
-  return frame(el, "Sampling explorer", async (root, undo) => {
+  return frame(model, el, "Sampling explorer", async (root, undo) => {
     const decoder = new Decoder(await loadBlob(model, payload.decoder.sha), payload.decoder);
     const bytes = new Uint8Array(await loadBlob(model, payload.digits)), size = payload.shape[0] * payload.shape[1];
     // Through float32, as the book's pixels are.

@@ -279,7 +279,7 @@ class SigmaPage {
 
 function render({ model, el }) {
   const spec = model.get("payload");
-  return frame(el, "Sigma explorer", async (root, undo) => {
+  return frame(model, el, "Sigma explorer", async (root, undo) => {
     const labels = new Uint8Array(await loadBlob(model, spec.labels)), { classes, shape, pixels } = spec;
     const atlas = new Atlas(await loadBlob(model, spec.atlas));
     const read = async ({ sha, scale }) => new Codes(await loadBlob(model, sha), scale, labels, classes.length);
