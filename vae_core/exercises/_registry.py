@@ -5,7 +5,11 @@ from __future__ import annotations
 import difflib
 
 from vae_core.exercises import (
+    _chapter01,
+    _chapter02,
+    _chapter03,
     _chapter04,
+    _chapter05,
     _chapter06,
     _chapter07,
     _chapter08,
@@ -16,7 +20,18 @@ from vae_core.exercises._engine import Exercise
 
 __all__ = ["EXERCISES", "get"]
 
-_MODULES = (_chapter04, _chapter06, _chapter07, _chapter08, _chapter08_maps, _chapter09)
+_MODULES = (
+    _chapter01,
+    _chapter02,
+    _chapter03,
+    _chapter04,
+    _chapter05,
+    _chapter06,
+    _chapter07,
+    _chapter08,
+    _chapter08_maps,
+    _chapter09,
+)
 
 EXERCISES: dict[str, Exercise] = {
     exercise.name: exercise for module in _MODULES for exercise in module.EXERCISES
