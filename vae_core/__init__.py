@@ -19,6 +19,7 @@ _SUBMODULES = (
     "data",
     "distributions",
     "evaluation",
+    "exercises",
     "figures",
     "maps",
     "models",

@@ -394,9 +394,8 @@ def main(arguments: list[str]) -> int:
             )
             return 130
         except (OSError, BrokenProcessPool) as error:
-            reason = {
-                BrokenProcessPool: "a process that trained was killed (was memory short?)",
-            }.get(type(error), str(error))
+            killed = "a process that trained was killed (was memory short?)"
+            reason = killed if isinstance(error, BrokenProcessPool) else str(error)
             print(f"{reason}; the models trained so far are kept", file=sys.stderr)
             return 1
     elif arguments in ([], ["list"]):
