@@ -31,12 +31,12 @@ def likelihoods_only(log_likelihood, prior):
     return special.softmax(log_likelihood, axis=1)
 
 
-@wrong(BAYES, "not_normalised")
+@wrong(BAYES, "sum_not_one")
 def joint_only(log_likelihood, prior):
     return np.exp(log_likelihood) * prior
 
 
-@wrong(BAYES, "not_normalised")
+@wrong(BAYES, "sum_not_one")
 def log_joint(log_likelihood, prior):
     return log_likelihood + np.log(prior)
 
@@ -190,7 +190,7 @@ def psi_squared(x, W, mu, psi):
     return by_precision(x, W, mu, psi**2)
 
 
-@wrong(TASTE, "not_centred")
+@wrong(TASTE, "mean_not_taken_off")
 def raw_ratings(x, W, mu, psi):
     return by_precision(x + mu, W, mu, psi)
 

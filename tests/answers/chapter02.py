@@ -150,7 +150,7 @@ def running_numpy(state, log_weight):
         return (n, total, squares), np.log(total / n), total**2 / squares
 
 
-@wrong(RUNNING, "stale_maximum")
+@wrong(RUNNING, "old_scale")
 def running_forgets(state, log_weight):
     n, top, total, squares = state or (0, -math.inf, 0.0, 0.0)
     top = max(top, log_weight)
@@ -160,7 +160,7 @@ def running_forgets(state, log_weight):
     return (n, top, total, squares), top + math.log(total / n), total**2 / squares
 
 
-@wrong(RUNNING, "stale_maximum")
+@wrong(RUNNING, "old_scale")
 def running_squares_rescaled_once(state, log_weight):
     n, top, total, squares = state or (0, -math.inf, 0.0, 0.0)
     new = max(top, log_weight)

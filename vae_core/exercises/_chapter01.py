@@ -24,7 +24,7 @@ bayes = Exercise(
     title="A label from a generative model",
     signature="class_posterior(log_likelihood, prior) -> NumPy array [n, classes]; log_likelihood: "
     "log P(X|Y = y), [n, classes]; prior: P(Y = y), [classes]",
-    mistakes=("missing_prior", "not_normalised", "sum_over_batch", "naive_logsumexp"),
+    mistakes=("missing_prior", "sum_not_one", "sum_over_batch", "naive_logsumexp"),
 )
 
 
@@ -45,7 +45,7 @@ def _bayes_values(attempt: Attempt) -> None:
             f"P(Y|X) of {n} examples",
             mistakes={
                 "missing_prior": _softmax(log, 1),
-                "not_normalised": [
+                "sum_not_one": [
                     np.exp(joint),
                     np.exp(log),
                     joint,
@@ -203,7 +203,7 @@ taste = Exercise(
     signature="taste_posterior(x, W, mu, psi) -> (mean [n, k], covariance [k, k]) of z given x; x: "
     "[n, films], W: [films, k], mu: [films], psi: [films], the variances of the noise; "
     "NumPy arrays",
-    mistakes=("missing_prior", "variance_for_sigma", "not_centred", "no_noise_model"),
+    mistakes=("missing_prior", "variance_for_sigma", "mean_not_taken_off", "no_noise_model"),
 )
 
 
@@ -247,7 +247,7 @@ def _taste_values(attempt: Attempt) -> None:
             right[0],
             f"the mean of z, for {n} viewers",
             mistakes={
-                "not_centred": _posterior(x, W, psi)[0],
+                "mean_not_taken_off": _posterior(x, W, psi)[0],
                 "missing_prior": no_prior[0],
                 "variance_for_sigma": [m for m, _ in as_sigma],
                 "no_noise_model": [m for m, _ in no_noise],

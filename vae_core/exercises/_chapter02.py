@@ -163,7 +163,7 @@ running = Exercise(
     "None before the first draw, then what the call before gave; log_weight: a float",
     mistakes=(
         "naive_logsumexp",
-        "stale_maximum",
+        "old_scale",
         "missing_log_n",
         "mean_of_logs",
         "growing_state",
@@ -216,14 +216,14 @@ def _running_values(attempt: Attempt) -> None:
             attempt.number(log_mean),
             right.item(),
             f"the log of the mean {shown}",
-            mistakes={**_mean_mistakes(log_weights), "stale_maximum": [v for v, _ in stale]},
+            mistakes={**_mean_mistakes(log_weights), "old_scale": [v for v, _ in stale]},
         )
         count = _size(log_weights).item()
         attempt.close(
             attempt.number(effective),
             count,
             f"the effective sample size {shown}",
-            mistakes={"stale_maximum": [v for _, v in stale], "inverse_count": 1 / count},
+            mistakes={"old_scale": [v for _, v in stale], "inverse_count": 1 / count},
         )
 
 

@@ -195,6 +195,8 @@ MISTAKES: dict[str, str] = {
     "difference_sign": "The difference is taken the other way round.",
     "log_base": "Nats and bits are mixed up: a factor log 2.",
     # chapter 2
+    "old_scale": "What was summed before belongs to an older maximum: when a larger log-weight "
+    "arrives, the running sums have to be brought to the same scale.",
     "growing_state": "The state grows with the number of draws: it keeps them, where a few numbers "
     "are enough.",
     "log_weights_as_weights": "The logarithms of the weights are used as if they were the weights.",
@@ -234,12 +236,13 @@ MISTAKES: dict[str, str] = {
     "inverse is meant.",
     "missing_prior": "The prior is missing: rare and common classes, or likely and unlikely codes, "
     "are treated alike.",
-    "not_normalised": "The result does not sum to one.",
+    "sum_not_one": "The result does not sum to one.",
     "density_multiplied": "The density is multiplied by the factor by which areas grow, where it "
     "has to be divided.",
     "no_jacobian": "The density of z is taken over as it is: nothing says how areas change.",
     "diagonal_jacobian": "Only the diagonal of the Jacobian is used: areas also change by the rest "
     "of it.",
+    "mean_not_taken_off": "The mean was not taken off before the weights were applied.",
     "no_noise_model": "The noise of the parts is not used: a noisy one counts as much as an exact "
     "one.",
 }
