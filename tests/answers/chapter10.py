@@ -44,7 +44,7 @@ def without_beta(sigma, beta):
     return 2 * sigma**2
 
 
-BEST = "best_sigma"
+BEST = "optimal_sigma"
 
 
 @right(BEST)

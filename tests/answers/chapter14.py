@@ -50,7 +50,7 @@ def over_the_images(log_likelihood, log_prior, log_q):
     return torch.softmax(log_likelihood + log_prior - log_q, dim=1)
 
 
-@wrong(WEIGHTS, "not_normalised")
+@wrong(WEIGHTS, "sum_not_one")
 def mean_weight(log_likelihood, log_prior, log_q):
     return (log_likelihood + log_prior - log_q).exp() / len(log_q)
 

@@ -55,11 +55,11 @@ def _same_gradient(attempt: Attempt) -> None:
 knob.step("leads the gradient the same way")(_same_gradient)
 
 best = Exercise(
-    "best_sigma",
+    "optimal_sigma",
     chapter=10,
     kind="code",
     title="The best sigma for given networks",
-    signature="best_sigma(x, x_hat) -> a number, the one sigma for all pixels at which the mean "
+    signature="optimal_sigma(x, x_hat) -> a number, the one sigma for all pixels at which the mean "
     "log-likelihood of the images is highest; both [n, 1, height, width]",
     mistakes=("variance_for_sigma", "error_per_image", "mean_of_roots", "mean_removed"),
 )

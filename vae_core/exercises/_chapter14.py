@@ -21,7 +21,7 @@ weights = Exercise(
     "normalised importance weight of each draw; each argument [draws, batch]: log P(X_o|z) of the "
     "observed pixels, log P(z), log Q(z)",
     mistakes=("naive_logsumexp", "no_density_ratio", "inverse_ratio", "sum_over_batch",
-              "not_normalised"),
+              "sum_not_one"),
 )  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def _weights(attempt: Attempt) -> None:
                     torch.softmax(logs, 1),
                     torch.softmax(logs.flatten(), 0).view_as(logs),
                 ],
-                "not_normalised": [logs.exp(), logs.exp() / draws, logs.log_softmax(0)],
+                "sum_not_one": [logs.exp(), logs.exp() / draws, logs.log_softmax(0)],
             },
         )
 

@@ -17,9 +17,12 @@ _MODULES = [
     if module.name.startswith("_chapter")
 ]
 
-EXERCISES: dict[str, Exercise] = {
-    exercise.name: exercise for module in _MODULES for exercise in getattr(module, "EXERCISES", ())
-}
+EXERCISES: dict[str, Exercise] = {}
+for _module in _MODULES:
+    for _exercise in getattr(_module, "EXERCISES", ()):
+        if _exercise.name in EXERCISES:
+            raise ValueError(f"two exercises are called {_exercise.name!r}")
+        EXERCISES[_exercise.name] = _exercise
 
 
 def get(name: str) -> Exercise:
