@@ -72,7 +72,7 @@ class OrderedLogitLikelihood(DiscretizedLogisticLikelihood):
         return output.chunk(2, dim=-3)[0], steepness
 
     def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
-        """log P(x|z) in nats; x: [batch, channels, height, width] as for :meth:`check`.
+        """log P(x|z) in nats; x: [batch, channels, height, width] as for ``check``.
 
         ``output``: [..., batch, 2 * channels, height, width]. Returns [..., batch]. Raises
         ``ValueError`` where their shapes do not fit.
