@@ -180,6 +180,21 @@ class TestTimes:
             vae_book.fill_placeholders(app, "book/teaching", ["{{ reading_time 7 }}"])
 
 
+def test_the_index_of_words_is_loaded_by_the_search_page_alone(tmp_path: Path) -> None:
+    scripts = "".join(
+        f'<script src="../{name}"></script>\n'
+        for name in ("_static/searchtools.js?v=1", "_static/language_data.js", "searchindex.js")
+    )
+    other = '<script src="../_static/book.js"></script>\n'
+    (tmp_path / "_static").mkdir()
+    for name in ("chapter.html", "search.html"):
+        (tmp_path / name).write_text(f"<head>\n{scripts}{other}</head>")
+    app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path)
+    slim_pages.slim_output(app, None)
+    assert (tmp_path / "chapter.html").read_text() == f"<head>\n{other}</head>"
+    assert (tmp_path / "search.html").read_text() == f"<head>\n{scripts}{other}</head>"
+
+
 class TestSlimPages:
     def purge(self, css: str, words: str) -> str:
         return slim_pages.purge(slim_pages.parse(css), set(words.split()))

@@ -7,7 +7,8 @@ of icon fonts. The widgets need that room. After the build, over the whole outpu
 - the icon fonts are cut to the icons the remaining rules name, and put into the style sheet itself,
   because some browsers refuse font files to a page that is opened from disk;
 - scripts lose their comments, and the one for tabs, where no page has any, its code;
-- the icon script, which draws the same icons a second time, is emptied.
+- the icon script, which draws the same icons a second time, is emptied;
+- the index of the whole book's words is loaded by the search page alone, not by each page.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ ICON = re.compile(r"[\ue000-\uf8ff]|\\([ef][0-9a-f]{3})\b")
 COMMENT = re.compile(
     r"^[ \t]*(?:/\*(?!(?:(?!\*/).)*(?i:licen[cs]e|copyright)).*?\*/[ \t]*|//[^\n]*)\n",
     re.MULTILINE | re.DOTALL,
+)
+# What the theme loads into every page, and only the search page runs.
+SEARCH = re.compile(
+    r'[ \t]*<script src="[^"]*\b(?:searchtools|language_data|searchindex)\.js[^"]*"></script>\n?'
 )
 GROUPS = {"media", "supports", "layer", "container"}
 
@@ -112,7 +117,10 @@ def slim_output(app: Sphinx, exception: Exception | None) -> None:
     scripts = [path for path in own if path.suffix == ".js"]
     words: set[str] = set()
     for path in Path(app.outdir).rglob("*.html"):
-        words.update(WORD.findall(path.read_text("utf-8")))
+        page = path.read_text("utf-8")
+        words.update(WORD.findall(page))
+        if path.name != "search.html" and SEARCH.search(page):
+            path.write_text(SEARCH.sub("", page), "utf-8")
     if "sd-tab-set" not in words:
         for path in static.glob("design-tabs.js"):
             path.write_text("// No page has tabs.\n", "utf-8")

@@ -94,7 +94,7 @@ class Exercise:
     title: str
     signature: str
     mistakes: Sequence[str] = ()
-    steps: list[tuple[str, StepFunction, bool]] = field(default_factory=list)
+    steps: list[tuple[str, StepFunction, bool]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         unknown = set(self.mistakes) - set(MISTAKES)
