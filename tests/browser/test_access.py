@@ -37,13 +37,14 @@ AXE = """async ([rules, whole]) => {
   return violations.map((v) => [v.id, v.help, where(v)]);
 }"""
 
-# Done when no colour is on its way any more.
+# Done when no colour is on its way any more; an animation without an end is not waited for.
 GO_DARK = """async () => {
   document.documentElement.dataset.theme = "dark";
   const frame = () => new Promise((go) => requestAnimationFrame(() => setTimeout(go, 0)));
   for (let k = 0; k < 3; k++) {
     await frame();
-    await Promise.allSettled(document.getAnimations().map((each) => each.finished));
+    const ended = Promise.allSettled(document.getAnimations().map((each) => each.finished));
+    await Promise.race([ended, new Promise((go) => setTimeout(go, 2000))]);
   }
 }"""
 
