@@ -123,7 +123,8 @@ def test_numbers_and_claims_reach_the_page(visit: Callable[..., Visit]) -> None:
     assert re.search(r"autoencoder’s codes must be moved by \d+\.\d+ ± \d", text)
     assert re.search(r"variances of the VAE’s codes are \d\.\d\d and \d\.\d\d", text)
     drawn = opened.page.eval_on_selector_all(
-        "article .cell_output img:not(.vae-still)", "(all) => all.map((i) => [i.naturalWidth, i.alt])"
+        "article .cell_output img:not(.vae-still)",
+        "(all) => all.map((i) => [i.naturalWidth, i.alt])",
     )
     assert len(drawn) == 5  # digits, two maps, two grids, samples, walks
     assert all(width > 300 and len(alt) > 40 for width, alt in drawn)
