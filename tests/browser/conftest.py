@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from chromium import launched
+from stage import ready, settle, written
 from visit import Visit
 
 BOOK = Path(__file__).parents[2] / "_build" / "html"
@@ -63,3 +64,18 @@ def open_page(browser: Any) -> Iterator[Callable[..., Visit]]:
     yield visit
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def shown(
+    tmp_path: Path, open_page: Callable[..., Visit], request: pytest.FixtureRequest
+) -> Callable[..., Visit]:
+    """``shown(page_options, **traits)``: a page with one of the module's ``EXPLORER``, drawn."""
+
+    def show(page: dict[str, Any] | None = None, **state: Any) -> Visit:
+        path = written(tmp_path, request.module.EXPLORER(**state).to_html())
+        visit = ready(open_page(path, **(page or {})))
+        settle(visit)
+        return visit
+
+    return show

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from stage import ready, state, written
 from visit import Visit
 
 from vae_core import data, zoo
 from vae_core.widgets import BitsExplorer
 
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>widget</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>:root {{ color-scheme: light dark }} body {{ margin: 8px }}</style><body>{}</body></html>"""
 Open = Callable[..., Visit]
 READY = "document.querySelector('.vae-static > div').__vae"
 
@@ -29,24 +27,12 @@ def widget() -> BitsExplorer:
 
 @pytest.fixture(scope="module")
 def page(widget: BitsExplorer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bits") / "page.html"
-    path.write_text(PAGE.format(widget.to_html()), encoding="utf-8")
-    return path
-
-
-def opened(visit: Visit) -> Visit:
-    visit.page.wait_for_function(READY)
-    visit.page.evaluate(f"window.vae = {READY}")
-    return visit
-
-
-def state(visit: Visit) -> dict:
-    return visit.page.evaluate("vae.state()")
+    return written(tmp_path_factory.mktemp("bits"), widget.to_html())
 
 
 def test_bits_equal_the_engines(page: Path, widget: BitsExplorer, open_page: Open) -> None:
     """Same weights, draws and posterior, both in double precision: equal to 1e-9 relative."""
-    visit = opened(open_page(page))
+    visit = ready(open_page(page))
     for digit, shift, scale in ((0, 0.0, 1.0), (3, 1.5, 1.0), (8, -3.0, 4.0), (1, 0.25, 0.25)):
         widget.digit = digit
         wanted = widget.account(shift, scale)
@@ -58,7 +44,7 @@ def test_bits_equal_the_engines(page: Path, widget: BitsExplorer, open_page: Ope
 
 
 def test_keys_and_mouse_move_the_bits(page: Path, open_page: Open) -> None:
-    visit = opened(open_page(page))
+    visit = ready(open_page(page))
     assert state(visit)["fine"] == 0
     visit.page.get_by_role("button", name="5", exact=True).click()
     assert state(visit)["digit"] == 5
@@ -86,7 +72,7 @@ def test_keys_and_mouse_move_the_bits(page: Path, open_page: Open) -> None:
 
 
 def test_setting_a_trait_moves_the_page_and_back(page: Path, open_page: Open) -> None:
-    visit = opened(open_page(page))
+    visit = ready(open_page(page))
     visit.page.evaluate(
         "window.m = document.querySelector('.vae-static').__model; m.set('scale', 2)"
     )
@@ -97,7 +83,7 @@ def test_setting_a_trait_moves_the_page_and_back(page: Path, open_page: Open) ->
 
 
 def test_a_finger_on_a_narrow_dark_page(page: Path, open_page: Open) -> None:
-    visit = opened(open_page(page, width=360, touch=True, dark=True))
+    visit = ready(open_page(page, width=360, touch=True, dark=True))
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= 360
     visit.page.get_by_role("button", name="9", exact=True).tap()
     assert state(visit)["digit"] == 9
@@ -107,7 +93,7 @@ def test_a_finger_on_a_narrow_dark_page(page: Path, open_page: Open) -> None:
 
 def test_the_page_is_small_and_quiet(page: Path, open_page: Open) -> None:
     assert page.stat().st_size < 500_000
-    visit = opened(open_page(page))
+    visit = ready(open_page(page))
     visit.page.wait_for_timeout(200)
     assert visit.errors == []
     assert [url for url in visit.requests if not url.startswith("file:")] == []

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from stage import put, ready, written
 from visit import Visit
 
 from vae_core import data, evaluation
@@ -15,9 +15,6 @@ from vae_core.distributions import BernoulliLikelihood
 from vae_core.models import VAE
 from vae_core.widgets import BoundExplorer
 
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>widget</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>:root {{ color-scheme: light dark }} body {{ margin: 8px }}</style><body>{}</body></html>"""
 Open = Callable[..., Visit]
 DRAWS, N = 2000, 10
 TRAIT = "document.querySelector('.vae-static').__model"
@@ -41,22 +38,7 @@ def widget(model: VAE, images: torch.Tensor) -> BoundExplorer:
 
 @pytest.fixture(scope="module")
 def page(widget: BoundExplorer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bound") / "page.html"
-    path.write_text(PAGE.format(widget.to_html()), encoding="utf-8")
-    return path
-
-
-def ready(visit: Visit) -> Visit:
-    visit.page.wait_for_function("document.querySelector('.vae-static > div')?.__vae")
-    visit.page.evaluate("window.vae = document.querySelector('.vae-static > div').__vae")
-    return visit
-
-
-def put(visit: Visit, **traits: int) -> dict[str, Any]:
-    """Set traits as Python would, and read what the page then shows."""
-    for name, value in traits.items():
-        visit.page.evaluate(f"([n, v]) => {TRAIT}.set(n, v)", [name, value])
-    return dict(visit.page.evaluate("vae.state()"))
+    return written(tmp_path_factory.mktemp("bound"), widget.to_html())
 
 
 def test_numbers_equal_evaluation(

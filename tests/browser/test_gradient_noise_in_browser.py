@@ -9,29 +9,19 @@ from typing import Any
 
 import pytest
 import torch
+from stage import ready, written
 from visit import Visit
 
 from vae_core.evaluation import ScalarVAE
 from vae_core.widgets import GradientNoise
 
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>widget</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>:root {{ color-scheme: light dark }} body {{ margin: 8px }}</style><body>{}</body></html>"""
 Open = Callable[..., Visit]
 CASE = ScalarVAE(0.9, 0.6, 0.2, 0.4, 1.5)
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("noise") / "page.html"
-    place.write_text(PAGE.format(GradientNoise(CASE).to_html()), encoding="utf-8")
-    return place
-
-
-def ready(visit: Visit) -> Visit:
-    visit.page.wait_for_function("document.querySelector('.vae-static > div')?.__vae")
-    visit.page.evaluate("window.vae = document.querySelector('.vae-static > div').__vae")
-    return visit
+    return written(tmp_path_factory.mktemp("noise"), GradientNoise(CASE).to_html())
 
 
 def state(visit: Visit) -> dict[str, Any]:

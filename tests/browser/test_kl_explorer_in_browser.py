@@ -5,50 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from stage import middle, rendered_live, saves_and_closes, settle, state
 from visit import Visit
 
 from vae_core.widgets import KLExplorer
-from vae_core.widgets._base import bundle
 
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>widget</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>:root {{ color-scheme: light dark }} body {{ margin: 8px }}</style><body>{}</body></html>"""
 Open = Callable[..., Visit]
-
-
-@pytest.fixture
-def shown(tmp_path: Path, open_page: Open) -> Callable[..., Visit]:
-    """Open a page with one explorer in the given state."""
-
-    def show(page: dict[str, Any] | None = None, **state: Any) -> Visit:
-        path = tmp_path / "page.html"
-        path.write_text(PAGE.format(KLExplorer(**state).to_html()), encoding="utf-8")
-        visit = open_page(path, **(page or {}))
-        visit.page.wait_for_function("document.querySelector('.vae-static > div').__vae")
-        visit.page.evaluate("window.vae = document.querySelector('.vae-static > div').__vae")
-        settle(visit)
-        return visit
-
-    return show
-
-
-def settle(visit: Visit) -> None:
-    frame = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    visit.page.evaluate(frame)
-
-
-def state(visit: Visit) -> dict[str, Any]:
-    found = visit.page.evaluate("vae.state()")
-    assert isinstance(found, dict)
-    return found
-
-
-def middle(visit: Visit, label: str) -> tuple[float, float]:
-    box = visit.page.get_by_role("slider", name=label, exact=True).bounding_box()
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+EXPLORER = KLExplorer  # the fixture `shown` opens it
 
 
 @pytest.mark.parametrize("mu", [-2.4, 0.0, 1.0])
@@ -214,26 +179,6 @@ def test_page_fits_and_is_quiet(
 
 def test_module_renders_live_and_closes(tmp_path: Path, open_page: Open) -> None:
     """As a kernel serves it: the module is imported, and leaves nothing behind."""
-    widget = KLExplorer()
-    (tmp_path / "page.html").write_text(PAGE.format('<div id="here"></div>'), encoding="utf-8")
-    visit = open_page(tmp_path / "page.html")
-    values = {name: getattr(widget, name) for name in (*widget.STATE, "payload")}
-    visit.page.evaluate(
-        """async ([source, values]) => {
-            const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-            const module = await import(address);
-            const model = {
-                get: (name) => values[name], set: (name, value) => { values[name] = value; },
-                save_changes: () => { window.saved = (window.saved ?? 0) + 1; },
-                on() {}, off() {},
-            };
-            window.el = document.getElementById("here");
-            window.close = await module.default.render({ model, el });
-        }""",
-        [bundle(widget.NAME), values],
-    )
+    visit = rendered_live(KLExplorer(), tmp_path, open_page)
     visit.page.get_by_role("button", name="Lowest divergence").click()
-    visit.page.wait_for_function("window.saved > 0")
-    visit.page.evaluate("window.close()")
-    assert visit.page.evaluate("el.childElementCount") == 0
-    visit.check()
+    saves_and_closes(visit)

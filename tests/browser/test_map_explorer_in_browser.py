@@ -4,48 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from stage import rendered_live, saves_and_closes, settle, state
 from visit import Visit
 
 from vae_core.maps import MAPS
 from vae_core.widgets import MapExplorer
-from vae_core.widgets._base import bundle
 
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>widget</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>:root {{ color-scheme: light dark }} body {{ margin: 8px }}</style><body>{}</body></html>"""
 Open = Callable[..., Visit]
+EXPLORER = MapExplorer  # the fixture `shown` opens it
 # The middle, both sides, and the far tails, where a careless Φ loses its digits.
 PLACES = ([0.1, -0.2], [2.99, 3.01], [-3.5, 3.5], [1.3, -2.2], [-0.7, 0.4], [3.5, -1.0])
-
-
-@pytest.fixture
-def shown(tmp_path: Path, open_page: Open) -> Callable[..., Visit]:
-    """Open a page with one explorer in the given state."""
-
-    def show(page: dict[str, Any] | None = None, **state: Any) -> Visit:
-        path = tmp_path / "page.html"
-        path.write_text(PAGE.format(MapExplorer(**state).to_html()), encoding="utf-8")
-        visit = open_page(path, **(page or {}))
-        visit.page.wait_for_function("document.querySelector('.vae-static > div').__vae")
-        visit.page.evaluate("window.vae = document.querySelector('.vae-static > div').__vae")
-        settle(visit)
-        return visit
-
-    return show
-
-
-def settle(visit: Visit) -> None:
-    frame = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    visit.page.evaluate(frame)
-
-
-def state(visit: Visit) -> dict[str, Any]:
-    found = visit.page.evaluate("vae.state()")
-    assert isinstance(found, dict)
-    return found
 
 
 def middle(visit: Visit, letter: str) -> tuple[float, float]:
@@ -218,26 +188,6 @@ def test_page_fits_and_is_quiet(
 
 def test_module_renders_live_and_closes(tmp_path: Path, open_page: Open) -> None:
     """As a kernel serves it: the module is imported, and leaves nothing behind."""
-    widget = MapExplorer()
-    (tmp_path / "page.html").write_text(PAGE.format('<div id="here"></div>'), encoding="utf-8")
-    visit = open_page(tmp_path / "page.html")
-    values = {name: getattr(widget, name) for name in (*widget.STATE, "payload")}
-    visit.page.evaluate(
-        """async ([source, values]) => {
-            const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-            const module = await import(address);
-            const model = {
-                get: (name) => values[name], set: (name, value) => { values[name] = value; },
-                save_changes: () => { window.saved = (window.saved ?? 0) + 1; },
-                on() {}, off() {},
-            };
-            window.el = document.getElementById("here");
-            window.close = await module.default.render({ model, el });
-        }""",
-        [bundle(widget.NAME), values],
-    )
+    visit = rendered_live(MapExplorer(), tmp_path, open_page)
     visit.page.get_by_role("button", name="Arcsine").click()
-    visit.page.wait_for_function("window.saved > 0")
-    visit.page.evaluate("window.close()")
-    assert visit.page.evaluate("el.childElementCount") == 0
-    visit.check()
+    saves_and_closes(visit)

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stage import written
 from visit import Visit
 
 from vae_core.widgets import ReparameterizationExplorer
 from vae_core.widgets.reparameterization_explorer import FUNCTIONS, gradients, normal_draws
 
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>widget</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>:root {{ color-scheme: light dark }} body {{ margin: 8px }}</style><body>{}</body></html>"""
 Open = Callable[..., Visit]
 HANDLE = ".vw-handle[aria-label='{}']"
 MU, SIGMA = HANDLE.format("Mean mu"), HANDLE.format("Standard deviation sigma")
@@ -25,9 +23,7 @@ EPSILON = HANDLE.format("Noise epsilon")
 def show(tmp_path: Path, open_page: Open) -> Callable[..., Visit]:
     def opened(widget: Any = None, **options: Any) -> Visit:
         widget = widget or ReparameterizationExplorer()
-        path = tmp_path / "page.html"
-        path.write_text(PAGE.format(widget.to_html()), encoding="utf-8")
-        visit = open_page(path, **options)
+        visit = open_page(written(tmp_path, widget.to_html()), **options)
         visit.page.wait_for_function("document.querySelector('.vae-static > div')?.__vae")
         visit.page.wait_for_function("document.querySelector('.vw-handle').style.left")
         return visit

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stage import written
 from visit import Visit
 
 from vae_core import data
@@ -14,9 +15,6 @@ from vae_core.models import VAE
 from vae_core.widgets import SamplingExplorer
 from vae_core.widgets.sampling_explorer import SIGMAS
 
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>widget</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>:root {{ color-scheme: light dark }} body {{ margin: 8px }}</style><body>{}</body></html>"""
 Open = Callable[..., Visit]
 CANVAS = ".vw-plane > canvas"
 
@@ -30,9 +28,7 @@ def widget() -> SamplingExplorer:
 
 @pytest.fixture(scope="module")
 def page(widget: SamplingExplorer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sampling") / "page.html"
-    path.write_text(PAGE.format(widget.to_html()), encoding="utf-8")
-    return path
+    return written(tmp_path_factory.mktemp("sampling"), widget.to_html())
 
 
 def settled(visit: Visit) -> dict[str, Any]:

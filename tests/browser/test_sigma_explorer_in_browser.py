@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from stage import ready, state, written
 from visit import Visit
 
 from vae_core import data, zoo
 from vae_core.widgets import SigmaExplorer
 
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>widget</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>:root {{ color-scheme: light dark }} body {{ margin: 8px }}</style><body>{}</body></html>"""
 Open = Callable[..., Visit]
 READY = "document.querySelector('.vae-static > div')?.__vae"
 NAMES = ("sigma-0.25", "sigma-1.0", "sigma-2.0", "sigma-3.0")
@@ -29,19 +26,7 @@ def widget() -> SigmaExplorer:
 
 @pytest.fixture(scope="module")
 def page(widget: SigmaExplorer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sigma") / "page.html"
-    path.write_text(PAGE.format(widget.to_html()), encoding="utf-8")
-    return path
-
-
-def opened(visit: Visit) -> Visit:
-    visit.page.wait_for_function(READY)
-    visit.page.evaluate(f"window.vae = {READY}")
-    return visit
-
-
-def state(visit: Visit) -> dict[str, Any]:
-    return dict(visit.page.evaluate("vae.state()"))
+    return written(tmp_path_factory.mktemp("sigma"), widget.to_html())
 
 
 def texts(visit: Visit) -> list[str]:
@@ -60,7 +45,7 @@ def test_decoders_and_posteriors_equal_pytorch(
     page: Path, widget: SigmaExplorer, open_page: Open
 ) -> None:
     """Pixels within 1e-5 of the twins' (float32); posteriors as packed, to 1e-6."""
-    visit = opened(open_page(page))
+    visit = ready(open_page(page))
     z = 2 * torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
     for k, twin in enumerate(widget.twins):
         with torch.no_grad():
@@ -74,7 +59,7 @@ def test_decoders_and_posteriors_equal_pytorch(
 
 def test_numbers_are_the_engines(page: Path, widget: SigmaExplorer, open_page: Open) -> None:
     """They travel in double precision, so they are equal; shown, they are rounded."""
-    visit = opened(open_page(page))
+    visit = ready(open_page(page))
     for k, point in enumerate(widget.points):
         visit.page.evaluate("(k) => vae.page.setIndex(k)", k)
         now = state(visit)
@@ -94,7 +79,7 @@ def test_numbers_are_the_engines(page: Path, widget: SigmaExplorer, open_page: O
 def test_slider_keys_change_sigma_and_keep_the_digit(
     page: Path, widget: SigmaExplorer, open_page: Open
 ) -> None:
-    visit = opened(open_page(page))
+    visit = ready(open_page(page))
     assert state(visit)["sigma"] == widget.sigma == widget.sigmas[0]
     visit.page.get_by_label("σ").last.focus()
     for k in (1, 2, 3):
@@ -111,7 +96,7 @@ def test_slider_keys_change_sigma_and_keep_the_digit(
 
 
 def test_plane_is_used_by_mouse_and_keys(page: Path, open_page: Open) -> None:
-    visit = opened(open_page(page))
+    visit = ready(open_page(page))
     box = plane(visit)
     before = state(visit)
     visit.page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.4 * box["height"])
@@ -134,7 +119,7 @@ def test_plane_is_used_by_mouse_and_keys(page: Path, open_page: Open) -> None:
 
 
 def test_one_scale_for_all_sigmas(page: Path, open_page: Open) -> None:
-    visit = opened(open_page(page))
+    visit = ready(open_page(page))
     scales, widths = [], []
     for k in range(4):
         visit.page.evaluate("(k) => vae.page.setIndex(k)", k)
@@ -145,7 +130,7 @@ def test_one_scale_for_all_sigmas(page: Path, open_page: Open) -> None:
 
 
 def test_a_dot_of_the_curve_chooses_its_sigma(page: Path, open_page: Open) -> None:
-    visit = opened(open_page(page))
+    visit = ready(open_page(page))
     chart = visit.page.locator(".vw-chart canvas")
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
@@ -156,7 +141,7 @@ def test_a_dot_of_the_curve_chooses_its_sigma(page: Path, open_page: Open) -> No
 
 
 def test_grid_fills_and_is_blank_where_all_died(page: Path, open_page: Open) -> None:
-    visit = opened(open_page(page))
+    visit = ready(open_page(page))
     visit.page.evaluate("vae.page.setIndex(3)")
     visit.page.get_by_role("button", name="Grid", exact=True).click()
     visit.page.wait_for_function(
@@ -176,7 +161,7 @@ def test_grid_fills_and_is_blank_where_all_died(page: Path, open_page: Open) -> 
 def test_setting_a_trait_moves_the_page_and_back(
     page: Path, widget: SigmaExplorer, open_page: Open
 ) -> None:
-    visit = opened(open_page(page))
+    visit = ready(open_page(page))
     visit.page.evaluate("window.m = document.querySelector('.vae-static').__model")
     visit.page.evaluate("m.set('sigma', 2.0)")
     assert state(visit)["sigma"] == pytest.approx(2.0)
@@ -192,7 +177,7 @@ def test_setting_a_trait_moves_the_page_and_back(
 
 
 def test_a_finger_on_a_narrow_dark_page(page: Path, open_page: Open) -> None:
-    visit = opened(open_page(page, width=360, touch=True, dark=True))
+    visit = ready(open_page(page, width=360, touch=True, dark=True))
     assert visit.sideways() <= 0
     before = state(visit)
     box = plane(visit)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from stage import PAGE, rendered_live, saves_and_closes, settle
 from visit import Visit
 
 from vae_core import data, zoo
@@ -19,11 +20,7 @@ from vae_core.distributions import BernoulliLikelihood
 from vae_core.models import VAE
 from vae_core.objectives import elbo
 from vae_core.widgets import DrawAndEncode, LatentExplorer
-from vae_core.widgets._base import bundle
 
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>widget</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>:root {{ color-scheme: light dark }} body {{ margin: 8px }}</style><body>{}</body></html>"""
 Open = Callable[..., Visit]
 
 
@@ -74,12 +71,6 @@ def ready(visit: Visit) -> Visit:
 def picture(visit: Visit, selector: str = ".vw-panel:last-child .vw-digit canvas") -> str:
     """A canvas as text, to tell two pictures apart."""
     return str(visit.page.eval_on_selector(selector, "(canvas) => canvas.toDataURL()"))
-
-
-def settle(visit: Visit) -> None:
-    """Wait until what was asked for is drawn."""
-    frame = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    visit.page.evaluate(frame)
 
 
 # ------------------------------------------------------------------ arithmetic
@@ -498,38 +489,14 @@ def test_ellipse_stands_at_true_scale(studio: Path, open_page: Open) -> None:
 def test_module_renders_live(which: int, both: Any, tmp_path: Path, open_page: Open) -> None:
     """As a kernel serves it: the module is imported and its blobs arrive as DataViews."""
     widget = both[which]
-    (tmp_path / "page.html").write_text(PAGE.format('<div id="here"></div>'), encoding="utf-8")
-    visit = open_page(tmp_path / "page.html")
-    traits = {name: getattr(widget, name) for name in (*widget.STATE, "payload")}
-    blobs = {sha: base64.b64encode(blob).decode() for sha, blob in widget.blobs.items()}
-    visit.page.evaluate(
-        """async ([source, traits, blobs]) => {
-            const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-            const module = await import(address);
-            traits.blobs = Object.fromEntries(Object.entries(blobs).map(([sha, text]) => {
-                const bytes = Uint8Array.from("pad" + atob(text), (c) => c.charCodeAt(0));
-                return [sha, new DataView(bytes.buffer, 3)];
-            }));
-            const model = {
-                get: (name) => traits[name], set: (name, value) => { traits[name] = value; },
-                save_changes: () => { window.saved = (window.saved ?? 0) + 1; },
-                on() {}, off() {},
-            };
-            window.el = document.getElementById("here");
-            window.close = await module.default.render({ model, el });
-        }""",
-        [bundle(widget.NAME), traits, blobs],
-    )
+    visit = rendered_live(widget, tmp_path, open_page)
     z = [0.3, -0.4]
     got = torch.tensor(visit.page.evaluate("(z) => el.__vae.decode(z)", z))
     twin = both[1].twin  # the explorer opens on the VAE too
     with torch.no_grad():
         assert (got - twin.mean(torch.tensor([z])).flatten()).abs().max() < 1e-5
     visit.page.locator("canvas").first.click(position={"x": 60, "y": 60})
-    visit.page.wait_for_function("window.saved > 0")
-    visit.page.evaluate("window.close()")
-    assert visit.page.evaluate("el.childElementCount") == 0
-    visit.check()
+    saves_and_closes(visit)
 
 
 @pytest.mark.parametrize("dark", [False, True])
