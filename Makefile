@@ -10,8 +10,9 @@ LOCK ?= requirements.lock
 BIN := .venv/bin
 PAGE := _build/html/index.html
 
-# Files of tests run side by side, each process on one core: JOBS=1 for one after another.
+# Notebooks and files of tests run side by side, each on one core: JOBS=1 for one after another.
 JOBS ?= 2
+export JOBS
 BESIDE := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 
 # The notebooks must run in .venv's own kernel, whatever the reader has installed or configured.
