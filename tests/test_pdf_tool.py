@@ -10,7 +10,7 @@ from joined import Place, contents, join
 
 NAV = """<nav class="bd-links"><a class="reference internal" href="#">Front</a>
 <p class="caption">Chapters</p>
-<a class="reference internal" href="../notebooks/01_a.html">First</a>
+<a class="reference internal" href="../notebooks/01_a.html">1. First</a>
 <a class="reference internal" href="../notebooks/02_b.html">Second</a></nav>"""
 
 WIDGET = '<div class="output text_html"><div class="vae-static">live</div></div>'
@@ -26,7 +26,8 @@ def book(tmp_path: Path) -> Path:
     pages = {
         "book/index.html": page('<section id="front"><h1>Front</h1></section>', NAV),
         "notebooks/01_a.html": page(
-            '<section id="one"><h1>First<a class="headerlink" href="#one">#</a></h1>'
+            '<section id="one"><h1><span class="section-number">1. </span>First'
+            '<a class="headerlink" href="#one">#</a></h1>'
             '<section id="same"><h2>What \\(\\mathcal D\\) is</h2></section>'
             '<a id="out" href="02_b.html#same">there</a><a id="up" href="../book/index.html">up</a>'
             '<a id="away" href="https://example.org/x">away</a>'

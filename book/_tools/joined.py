@@ -22,6 +22,7 @@ REFERENCES = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "he
 SCREEN_ONLY = (
     "script", "noscript", "style[data-screen]", "button", "a.headerlink", "a.viewcode-link",
     "details.above-input", ".d-print-none", ".toctree-wrapper",
+    "h1 .section-number",  # print says "Chapter 4" above the title
 )  # fmt: skip
 
 
@@ -46,7 +47,10 @@ def slug(name: str) -> str:
 
 
 def contents(book: Path) -> list[tuple[str, str]]:
-    """The parts and pages as the sidebar lists them: (``""``, part) or (page, title)."""
+    """The parts and pages as the sidebar lists them: (``""``, part) or (page, title).
+
+    Titles lose their numbers: print numbers the chapters in its own way.
+    """
     soup = BeautifulSoup((book / FRONT).read_text("utf-8"), "html.parser")
     nav = soup.select_one("nav.bd-links")
     if nav is None:
@@ -57,6 +61,7 @@ def contents(book: Path) -> list[tuple[str, str]]:
         if entry.name == "p":
             found.append(("", title))
             continue
+        title = re.sub(r"^\d+\. ", "", title)
         target = urlsplit(str(entry["href"])).path
         page = posixpath.normpath(posixpath.join("book", unquote(target))) if target else FRONT
         if all(page != other for other, _ in found):
