@@ -8,11 +8,14 @@ import html
 import json
 import re
 import uuid
+from collections.abc import Iterator
 from importlib import resources
 from typing import Any, ClassVar
 
 import anywidget
+import ipywidgets
 import traitlets
+from IPython import get_ipython
 from IPython.display import display
 from matplotlib.figure import Figure
 
@@ -21,6 +24,7 @@ from vae_core.widgets._page import bare, to_text
 from vae_core.widgets._payload import Blob
 
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
+PAGE_AND_TEXT = ("text/html", "text/plain")
 NO_SCRIPT = (
     "<p>This part is interactive. It needs JavaScript and, in a notebook, that you run its cell "
     "or trust the notebook.</p>"
@@ -107,18 +111,20 @@ class BrowserWidget(anywidget.AnyWidget):
         """The still picture as PNG bytes."""
         return png(self.figure(), bbox_inches="tight")
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        shown = super()._repr_mimebundle_(**kwargs)
-        data, metadata = shown if isinstance(shown, tuple) else (shown or {}, {})
+    def twin(self) -> dict[str, str]:
+        """The static rendition that waits beside a live view, by MIME type, with its picture."""
         picture = base64.b64encode(self.to_png()).decode()
         still = f'<img alt="{type(self).__name__}" src="data:image/png;base64,{picture}">'
-        data = {
-            **data,
+        return {
             "text/plain": repr(self),
             "text/html": self._page(f' data-mark="{self.mark}"', still),
             "image/png": picture,
         }
-        return data, metadata
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        shown = super()._repr_mimebundle_(**kwargs)
+        data, metadata = shown if isinstance(shown, tuple) else (shown or {}, {})
+        return {**data, **self.twin()}, metadata
 
     def _ipython_display_(self, **kwargs: Any) -> None:
         """Show the static rendition and the live view as two outputs; the page shows one of them.
@@ -136,3 +142,36 @@ class BrowserWidget(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def inside(box: Any) -> Iterator[BrowserWidget]:
+    """The widgets of this book in an ipywidgets box, and in the boxes in it."""
+    for child in getattr(box, "children", ()):
+        if isinstance(child, BrowserWidget):
+            yield child
+        else:
+            yield from inside(child)
+
+
+def _show_box(box: ipywidgets.Box) -> Any:
+    """A box's own output, after the static twins of the book's widgets in it, if there are any.
+
+    The box's view is then what a single widget's is: its twins take its place in a notebook that
+    is opened again without its kernel. What else is in the box needs the kernel, and is not shown.
+    """
+    twins = [widget.twin() for widget in inside(box)]
+    if twins:
+        together = {name: "\n".join(twin[name] for twin in twins) for name in PAGE_AND_TEXT}
+        alone = {"image/png": twins[0]["image/png"]} if len(twins) == 1 else {}
+        display({**together, **alone}, raw=True)
+    return box._repr_mimebundle_()
+
+
+def show_boxes() -> None:
+    """Have a notebook show boxes so. No box of ipywidgets knows of this book: IPython is told."""
+    shell = get_ipython()
+    if shell is not None:
+        shell.display_formatter.mimebundle_formatter.for_type(ipywidgets.Box, _show_box)
+
+
+show_boxes()
