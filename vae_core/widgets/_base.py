@@ -10,6 +10,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any, ClassVar
 
 import anywidget
@@ -30,19 +31,26 @@ NO_SCRIPT = (
     "or trust the notebook.</p>"
 )
 SHARED = ("core", "entropy", "plane")
+OPTIONAL = ("chart", "classes")
+
+
+def _uses(code: str, shared: Traversable) -> bool:
+    """Whether ``code`` names anything that the file ``shared`` declares."""
+    declared = re.findall(r"^(?:class|function|const) (\w+)", shared.read_text("utf-8"), re.M)
+    return re.search(rf"\b(?:{'|'.join(declared)})\b", code) is not None
 
 
 @functools.cache
 def bundle(name: str) -> str:
     """The ES module of a widget: style, shared code and its own file, in one text."""
     folder = resources.files("vae_core.widgets") / "js"
-    parts = [(folder / f"{part}.js").read_text("utf-8") for part in (*SHARED, "chart", name)]
+    own_part = (folder / f"{name}.js").read_text("utf-8")
     # A widget without charts leaves them out: 17 kB a copy, and a page has 2 MB.
-    declared = re.findall(r"^(?:class|function|const) (\w+)", parts[-2], re.MULTILINE)
-    if not re.search(rf"\b(?:{'|'.join(declared)})\b", parts[-1]):
-        del parts[-2]
+    wanted = [part for part in OPTIONAL if _uses(own_part, (folder / f"{part}.js"))]
+    parts = [(folder / f"{part}.js").read_text("utf-8") for part in (*SHARED, *wanted)]
+    parts.append(own_part)
     # style.css is every widget's; a widget may have rules of its own beside its module.
-    names = ["style", *(["chart"] if len(parts) > len(SHARED) + 1 else []), name]
+    names = ["style", *wanted, name]
     sheets = [sheet for sheet in (folder / f"{own}.css" for own in names) if sheet.is_file()]
     style = json.dumps(bare("\n".join(sheet.read_text("utf-8") for sheet in sheets)))
     text = "\n".join([f"const CSS = {style};", *parts])
