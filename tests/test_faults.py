@@ -28,6 +28,7 @@ from torch import nn
 
 from vae_core import _cache, data, models, training, zoo
 from vae_core.data import _mnist
+from vae_core.training import __main__ as training_command
 
 LABELS = "t10k-labels-idx1-ubyte"
 TINY = zoo.Recipe("VAE", {"latent_dim": 2, "hidden": (8,)}, epochs=1, batch_size=100)
@@ -160,13 +161,79 @@ def test_a_full_disk_keeps_the_old_checkpoint(tmp_path: Path) -> None:
     part.symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left on device") as error:
         run(1)
-    one_sentence(error)
-    assert not path.exists()
-    part.unlink()
+    assert error.value.errno == errno.ENOSPC
+    assert "nothing was saved there before: make room" in one_sentence(error)
+    assert list(tmp_path.iterdir()) == []  # not a byte left on the full disk
     path.write_bytes(before)
     again = run(1)
     for name, values in first.state_dict().items():
         assert torch.equal(values, again.state_dict()[name])
+
+
+FULL_BEFORE_THE_END = """
+import hashlib, resource, sys
+from vae_core import data, models, objectives, training
+
+model = models.VAE(2, hidden=(64,), seed=0)
+own, steps = objectives.objective_for(model), []
+
+def objective(*arguments):
+    steps.append(0)
+    if sys.argv[2:] and len(steps) == 5:  # after the first epoch's checkpoint, of about 1.2 MB
+        # A real refusal, in the middle of the file: the system lets none grow beyond this.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+    return own(*arguments)
+
+few = data.load("mnist", "test").first(300)
+try:
+    training.fit(model, few, epochs=3, batch_size=100, device="cpu", objective=objective,
+                 checkpoint=sys.argv[1])
+except OSError as error:
+    print(error)
+    print(len(steps), model.training)
+weights = b"".join(values.numpy().tobytes() for values in model.state_dict().values())
+print(hashlib.sha256(weights).hexdigest())
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows limits no file's size")
+def test_a_disk_that_fills_up_while_a_model_trains(tmp_path: Path, place: Path) -> None:
+    kept = tmp_path / "kept" / "run.safetensors"
+
+    def run(*arguments: object) -> list[str]:
+        command = [sys.executable, "-W", "error", "-c", FULL_BEFORE_THE_END, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.splitlines()
+
+    (whole,) = run(tmp_path / "whole.safetensors")
+    sentence, state, half = run(kept, "full")
+    assert sentence == (
+        f"the checkpoint {kept} can't be written (File too large), so training ended; "
+        "the model keeps what it has learned; what was saved there before is whole, and the same "
+        "call goes on from it when there is room"
+    )
+    assert state == "6 False"
+    assert half != whole
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+    held = training._checkpoint.from_bytes(kept.read_bytes(), kept)
+    assert held.facts["history"]["steps"] == 3
+    assert run(kept) == [whole]  # there is room again: bit for bit
+
+
+@needs_full
+@pytest.mark.parametrize("option", ["--checkpoint", "--output"])
+def test_the_command_says_what_a_full_disk_refused(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".run.part").symlink_to("/dev/full")
+    arguments = ["--first", "200", "--hidden", "8", "--epochs", "1", "--device", "cpu"]
+    assert training_command.main([*arguments, option, str(tmp_path / "run")]) == 1
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert sentence.startswith("python -m vae_core.training: the ")
+    assert f"{tmp_path / 'run'}" in sentence
+    assert "No space left on device" in sentence
+    assert list(tmp_path.iterdir()) == []
 
 
 @needs_full

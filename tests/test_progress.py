@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import termios
+from typing import Any
 
 import nbformat
 import pytest
@@ -144,6 +145,156 @@ def test_while_it_runs_the_line_says_how_long_it_will(monkeypatch: pytest.Monkey
     for _ in range(3):
         shown.advance("loss 1")
     assert shown._markup() == "<div>training: 4 of 4 epochs · loss 1 · 2 min 10 s</div>"
+
+
+class Clock:
+    """A clock that the test moves, and that knows how often it was looked at."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.looks = 100.0, 0
+        monkeypatch.setattr(_progress.time, "perf_counter", self)
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return self.now
+
+
+class Line:
+    """A notebook's line; every state it was in."""
+
+    def __init__(self) -> None:
+        self.states: list[str] = []
+
+    def update(self, markup: str) -> None:
+        self.states.append(markup)
+
+
+def in_a_notebook(total: int, **options: Any) -> tuple[Progress, Line]:
+    """A display whose line is the test's own."""
+    shown, line = Progress("training", total, show=False, **options), Line()
+    shown.show, shown._line, shown._html = True, line, lambda markup: markup
+    return shown, line
+
+
+def test_a_long_epoch_shows_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(_progress.QUIET, raising=False)
+    clock = Clock(monkeypatch)
+    shown, line = in_a_notebook(2)
+    for step in range(1, 101):  # 100 s
+        clock.now += 1.0
+        shown.within(step, 100, "loss 9.00" if step > 50 else "")
+    assert line.states[0] == (
+        '<div><progress max="2" value="0.02" aria-hidden="true"></progress> '
+        "training: 0 of 2 epochs · step 2 of 100 · 3 min 18 s left</div>"
+    )
+    assert line.states[-1] == (
+        '<div><progress max="2" value="0.99" aria-hidden="true"></progress> '
+        "training: 0 of 2 epochs · step 99 of 100 · loss 9.00 · 1 min 41 s left</div>"
+    )
+    shown.advance("loss 8.00")
+    assert line.states[-1] == (
+        '<div><progress max="2" value="1" aria-hidden="true"></progress> '
+        "training: 1 of 2 epochs · loss 8.00 · 1 min 40 s left</div>"
+    )
+    shown.within(1, 100)
+    clock.now += 10
+    shown.within(50, 100)
+    assert "step 50 of 100" in line.states[-1]
+    shown.close()  # stopped: what stays counts epochs alone
+    assert (
+        line.states[-1]
+        == "<div>training: 1 of 2 epochs · loss 8.00 · stopped after 1 min 50 s</div>"
+    )
+
+
+# Steps of 0.1 ms, and looks at the clock: one in 32. Steps of 10 ms: one in two.
+@pytest.mark.parametrize(("each", "most"), [(1e-4, 330), (0.01, 6700)])
+def test_short_steps_change_nothing_twice_a_second_and_look_at_no_clock(
+    each: float, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(_progress.QUIET, raising=False)
+    clock = Clock(monkeypatch)
+    shown, line = in_a_notebook(3)
+    for step in range(1, 10_001):
+        clock.now += each
+        shown.within(step, 10_000)
+    assert len(line.states) <= 10_000 * each / 0.5
+    assert len(line.states) >= 10_000 * each / 1.0 - 1
+    assert clock.looks - len(line.states) <= most  # each state looks once more, for the time left
+
+
+def test_steps_that_become_slow_are_shown_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(_progress.QUIET, raising=False)
+    clock = Clock(monkeypatch)
+    shown, line = in_a_notebook(3)
+    for step in range(1, 1001):
+        clock.now += 1e-5
+        shown.within(step, 2000)
+    assert line.states == []
+    for step in range(1001, 1101):
+        clock.now += 5.0
+        shown.within(step, 2000)
+    assert len(line.states) >= 60
+
+
+def test_epochs_done_before_it_could_be_read_show_no_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(_progress.QUIET, raising=False)
+    clock = Clock(monkeypatch)
+    shown, line = in_a_notebook(20)
+    for _ in range(20):
+        for step in range(1, 11):
+            clock.now += 0.04
+            shown.within(step, 10)
+        shown.advance("loss 1")
+    assert len(line.states) == 20
+    assert not any("step" in state for state in line.states)
+
+
+def test_a_run_that_goes_on_counts_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(_progress.QUIET, raising=False)
+    clock = Clock(monkeypatch)
+    shown, line = in_a_notebook(10, before=8.5, note="loss 5.00")
+    assert shown._markup() == (
+        '<div><progress max="10" value="8.5" aria-hidden="true"></progress> '
+        "training: 8 of 10 epochs · loss 5.00</div>"
+    )
+    clock.now += 30
+    shown.advance("loss 4.00")  # half an epoch in 30 s: one more in a minute
+    assert "9 of 10 epochs · loss 4.00 · 1 min 00 s left" in line.states[-1]
+
+
+def test_steps_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    monkeypatch.setattr("tqdm.std.time", lambda: clock.now)
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.delenv(_progress.QUIET, raising=False)
+    shown = Progress("training", 2)
+    for step in range(1, 101):
+        clock.now += 1.0
+        shown.within(step, 100, "loss 9.00")
+    assert "1/2 [" not in terminal.getvalue()
+    shown.advance("loss 8.00")
+    shown.close()
+    states = [state.strip() for state in terminal.getvalue().split("\r")]
+    (half,) = [state for state in states if "step 50 of 100" in state]
+    assert half.startswith("training:  25%")
+    assert "| 0/2 [00:50<02:29" in half
+    assert "step 50 of 100, loss 9.00" in half
+    assert "| 1/2 [01:40<01:40" in states[-1]
+    assert "step" not in states[-1]
+
+
+def test_a_build_sees_no_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(_progress.QUIET, "1")
+    clock = Clock(monkeypatch)
+    shown, line = in_a_notebook(2)
+    for step in range(1, 101):
+        clock.now += 1.0
+        shown.within(step, 100)
+    assert line.states == []
+    shown.advance("loss 1")
+    assert len(line.states) == 1
 
 
 def delayed(monkeypatch: pytest.MonkeyPatch, step: float, total: int) -> str:

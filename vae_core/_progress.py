@@ -2,8 +2,8 @@
 
 In a terminal it is tqdm's bar. In a notebook it is one HTML line, updated in place, so that a page
 built from the notebook holds a single finished line. Where nobody watches (a pipe, a log file) it
-is silent. All say how far the work is and how long it will take; where a reader stops it, what was
-kept and how to go on.
+is silent. All say how far the work is, within an epoch too, and how long it will take; where a
+reader stops it, what was kept and how to go on.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from tqdm import tqdm
 
 # Set while a book is built or checked: there a passing display would leave a trace in the page.
 QUIET = "VAE_CORE_QUIET"
+# Seconds between two changes within a unit. Where steps are shorter than a look at the clock is
+# worth, up to so many go by without one.
+_PAUSE, _WORTH, _UNSEEN = 0.5, 0.02, 32
 
 
 def in_notebook() -> bool:
@@ -56,9 +59,23 @@ class _Stops:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+class _Bar(tqdm):
+    """tqdm's bar that moves within a unit too, and counts whole units."""
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """What the bar's format may name; ``whole`` is ours."""
+        known: dict[str, Any] = super().format_dict
+        return {**known, "whole": int(known["n"] + 1e-9)}
+
+
+_FORMAT = "{l_bar}{bar}| {whole}/{total} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+
+
 class Progress:
     """Counts ``total`` ``units`` of ``task``.
 
+    ``before``: how many were done by an earlier run that this one goes on from, parts included.
     ``leave=False`` removes the display at the end. ``delay``: the display waits so many seconds,
     and does not come for work that is then nearly done. ``stopped``: what is told, after "stopped
     after 3 of 20 epochs: ", where a reader stops work whose display is to stay.
@@ -73,6 +90,8 @@ class Progress:
         leave: bool = True,
         units: str = "epochs",
         delay: float = 0.0,
+        before: float = 0.0,
+        note: str = "",
         stopped: str = (
             "the model keeps what it has learned; where a checkpoint was named, "
             "the same call goes on from its last save"
@@ -80,9 +99,13 @@ class Progress:
     ) -> None:
         self.task, self.total, self.units, self.leave = task, total, units, leave
         self.stopped, self.delay = stopped, delay
-        self.done, self.note = 0, ""
+        self.done, self.note, self.before = int(before), note, before
+        self.part = before - self.done  # of the unit that is worked on
+        self.steps = ""  # the same in words
+        self._look_at, self._stride, self._looked, self._told = 0, 1, 0.0, 0.0
         self.started = time.perf_counter()
-        self.show = show and not (not leave and in_notebook() and os.environ.get(QUIET))
+        self._quiet = bool(os.environ.get(QUIET))
+        self.show = show and not (not leave and in_notebook() and self._quiet)
         self._closed = False
         self._bar: Any = None
         self._line: Any = None
@@ -99,27 +122,34 @@ class Progress:
             self._html = HTML
             self._line = display(HTML(self._markup()), display_id=True)
         elif sys.stderr.isatty():
-            self._bar = tqdm(
+            self._bar = _Bar(
                 total=self.total,
-                initial=self.done,
+                initial=self.done + self.part,
                 desc=self.task,
                 unit=self.units.removesuffix("s"),
                 leave=self.leave,
+                bar_format=_FORMAT,
+                miniters=0,  # steps are fractions of a unit
             )
             self._bar.start_t -= time.perf_counter() - self.started
 
     def _markup(self) -> str:
         elapsed = time.perf_counter() - self.started
         parts = [f"{html.escape(self.task)}: {self.done} of {self.total} {self.units}"]
+        worked = self.done + self.part - self.before
+        if self.steps and not self._closed:
+            parts.append(self.steps)
         if self.note:
             parts.append(html.escape(self.note))
         if self._closed and self.done < self.total:
             parts.append(f"stopped after {clock(elapsed)}")
-        elif 0 < self.done < self.total:
-            parts.append(f"{clock(elapsed / self.done * (self.total - self.done))} left")
-        elif self.done:
+        elif worked > 0 and self.done < self.total:
+            left = elapsed / worked * (self.total - self.done - self.part)
+            parts.append(f"{clock(left)} left")
+        elif worked > 0:
             parts.append(clock(elapsed))
-        bar = f'<progress max="{self.total}" value="{self.done}" aria-hidden="true"></progress> '
+        at = f"{self.done + self.part:g}"
+        bar = f'<progress max="{self.total}" value="{at}" aria-hidden="true"></progress> '
         running = self.done < self.total and not self._closed
         told = f"<br>{html.escape(self._sentence())}" if self._interrupted else ""
         return f"<div>{bar if running else ''}{' · '.join(parts)}{told}</div>"
@@ -139,6 +169,7 @@ class Progress:
         """``by`` more are done; ``note`` is a short reading such as the loss."""
         self.done += by
         self.note = note
+        self.part, self.steps, self._look_at = 0.0, "", 0
         if self.delay:
             elapsed = time.perf_counter() - self.started
             if elapsed < self.delay or elapsed / self.done * (self.total - self.done) < self.delay:
@@ -146,9 +177,32 @@ class Progress:
             self.delay = 0.0
             self._open()
             return
+        self._refresh()
+
+    def within(self, done: int, of: int, note: str = "") -> None:
+        """``done`` of the ``of`` steps of the unit at work are done: to be called after each.
+
+        The display follows twice a second at most, and most calls cost one comparison.
+        """
+        if done < self._look_at or not self.show or self._quiet:
+            return
+        now = time.perf_counter()
+        quick = now - self._looked < _WORTH
+        self._stride = min(2 * self._stride, _UNSEEN) if quick else 1
+        if not self._look_at:
+            self._told = now  # a unit that is done before it could be read is shown whole
+        self._look_at, self._looked = done + self._stride, now
+        if now - self._told < _PAUSE or done >= of:
+            return
+        self._told, self.part, self.steps = now, done / of, f"step {done} of {of}"
+        self.note = note or self.note
+        self._refresh()
+
+    def _refresh(self) -> None:
         if self._bar is not None:
-            self._bar.set_postfix_str(note, refresh=False)
-            self._bar.update(by)
+            told = ", ".join(text for text in (self.steps, self.note) if text)
+            self._bar.set_postfix_str(told, refresh=False)
+            self._bar.update(self.done + self.part - self._bar.n)
         if self._line is not None:
             self._line.update(self._html(self._markup()))
 

@@ -200,7 +200,7 @@ def test_digit_classes_are_named_in_the_planes(book: Path, open_page: Open, brow
     page.locator(".vw-plane canvas").first.scroll_into_view_if_needed()
     page.wait_for_timeout(300)
     assert set("0123456789") <= set(page.evaluate("written"))
-    legend = page.locator("[aria-label='Classes shown']").first.get_by_role("button")
+    legend = page.locator("[aria-label='Classes, to bring one out']").first.get_by_role("button")
     assert legend.all_inner_texts() == list("0123456789")
     context.close()
 

@@ -175,6 +175,19 @@ def test_a_slider_is_linked_in_the_page(lab: Lab) -> None:
     assert live.told(LINKED + 1) == [-1.5, -1.5]
 
 
+def test_a_box_with_a_live_view_shows_no_twin(lab: Lab) -> None:
+    """The static twins of the widgets in a box are out of the way, and leave no gap."""
+    live = Live(lab.notebook, LINKED)
+    cell = lab.notebook.cell(LINKED)
+    assert cell.locator(".vae-widget").count() == 1
+    assert live.widget.is_visible()
+    assert cell.locator(".noUi-handle").is_visible()
+    heights = cell.locator(".jp-OutputArea-child").evaluate_all(
+        "(all) => all.map((el) => el.offsetHeight)"
+    )
+    assert sum(height > 0 for height in heights) == 1
+
+
 # --- the notebook opened again ------------------------------------------------------------------
 
 
@@ -185,6 +198,8 @@ def saved(lab: Lab, laboratory: Laboratory) -> nbformat.NotebookNode:
         index = first_cell(name)
         if not lab.notebook.cell(index).locator(LIVE).count():  # where one test runs alone
             lab.notebook.run(index)
+    if not lab.notebook.cell(LINKED).locator(LIVE).count():
+        lab.notebook.run(LINKED)
     lab.notebook.save(lab.path)
     lab.notebook.page.context.close()
     laboratory.stop_kernels()
@@ -252,4 +267,32 @@ def test_a_notebook_not_trusted_shows_a_picture(name: str, untrusted: Lab) -> No
     assert picture.evaluate("(el) => el.complete && el.naturalWidth") > 300
     assert picture.is_visible()
     assert cell.locator(".vae-widget").count() == 0
+    assert cell.get_by_text("Error displaying widget").count() == 0
+
+
+# --- a widget inside a box of ipywidgets ----------------------------------------------------------
+
+
+def test_a_box_opened_again_shows_the_widget_in_it(reopened: Lab) -> None:
+    """What stands in the box for the kernel's sake is gone; the book's widget works, alone."""
+    cell, page = reopened.notebook.cell(LINKED), reopened.notebook.page
+    static = cell.locator(".vae-static .vae-widget")
+    static.wait_for(timeout=20_000)
+    page.wait_for_function("(el) => el.parentElement.__vae", arg=static.element_handle())
+    error = cell.get_by_text("Error displaying widget")
+    error.wait_for(state="attached", timeout=20_000)
+    assert not error.is_visible()
+    state = "(el) => el.parentElement.__vae.state().mu"
+    before = static.evaluate(state)
+    CASES["KLExplorer"].act(static, page)
+    assert static.evaluate(state) != before
+    assert reopened.errors == []
+
+
+def test_a_box_in_a_notebook_not_trusted_shows_a_picture(untrusted: Lab) -> None:
+    cell = untrusted.notebook.cell(LINKED)
+    cell.get_by_text("or trust the notebook").wait_for(timeout=20_000)
+    picture = cell.get_by_role("img", name="KLExplorer")
+    assert picture.is_visible()
+    assert picture.evaluate("(el) => el.complete && el.naturalWidth") > 300
     assert cell.get_by_text("Error displaying widget").count() == 0

@@ -105,6 +105,12 @@ def _name(objective: Objective | None) -> str:
     return getattr(objective, "__qualname__", type(objective).__qualname__)
 
 
+def _loss(history: History) -> str:
+    """The last epoch's loss, for a reader."""
+    losses = history.terms.get("loss")
+    return f"loss {losses[-1]:.2f}" if losses else ""
+
+
 def fit(
     model: nn.Module,
     data: ImageData,
@@ -131,9 +137,10 @@ def fit(
     ``seed`` decides the order of the examples and all noise: on one machine and thread count the
     same call gives the same weights. The data lie as bytes on the device; a batch is an index; the
     pixels have the dtype of the weights. ``schedule`` moves the learning rate, step by step:
-    "constant", "linear" or "cosine" (to 0). ``progress`` is True, False, or "brief" (removed when
-    done). The model ends on ``device``, in evaluation mode. Ctrl-C, or a notebook's stop button,
-    ends training cleanly and keeps what was learned so far (``History.interrupted``).
+    "constant", "linear" or "cosine" (to 0). ``progress`` is True (a display of epochs and steps,
+    with the time left), False, or "brief" (removed when done). The model ends on ``device``, in
+    evaluation mode. Ctrl-C, or a notebook's stop button, ends training cleanly and keeps what was
+    learned so far (``History.interrupted``).
 
     ``validation``: images on which the objective is averaged after each epoch, with the same noise
     each time (``History.validation``). ``patience``: training stops after so many epochs without
@@ -154,7 +161,8 @@ def fit(
 
     Raises ``ValueError`` for bad arguments or a checkpoint of another run (nothing is changed),
     :class:`NonFiniteLossError` when the loss is NaN or infinite (the weights are then put back as
-    they were before the call), ``OSError`` where the checkpoint can't be written.
+    they were before the call), ``OSError`` where the checkpoint can't be written (the one saved
+    before stays whole, the model keeps what it has learned).
     """
     plan = Plan(
         epochs=epochs,
@@ -225,13 +233,13 @@ def fit(
         epochs,
         show=bool(progress) and world.rank == 0,
         leave=progress != "brief",
+        before=history.steps / run.per_epoch,  # where a run goes on
+        note=_loss(history),
     )
     try:
-        for loss in history.terms.get("loss", []):  # of epochs already done
-            shown.advance(f"loss {loss:.2f}")
         while not run.finished:
-            run.epoch(save)
-            shown.advance(f"loss {history.terms['loss'][-1]:.2f}")
+            run.epoch(save, shown.within)
+            shown.advance(_loss(history))
         if run.best:
             model.load_state_dict(run.best)
     except KeyboardInterrupt:

@@ -21,6 +21,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -128,10 +129,15 @@ def _train(chosen: argparse.Namespace, device: torch.device) -> tuple[nn.Module,
 def _write(path: Path, model: nn.Module, history: History) -> None:
     weights = {name: values.cpu().contiguous() for name, values in model.state_dict().items()}
     content = safetensors.save(weights, metadata={"history": json.dumps(asdict(history))})
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise OSError(f"the weights can't be written to {path} ({error.strerror})") from None
 
 
 def _join(device: torch.device) -> torch.device:
@@ -144,7 +150,10 @@ def _join(device: torch.device) -> torch.device:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 0 when the model is trained, 2 for bad arguments, 130 when it was stopped."""
+    """The command; 0 when the model is trained, 130 when it was stopped.
+
+    1 where the disk refused the checkpoint or the weights, 2 for bad arguments.
+    """
     chosen = parser().parse_args(arguments)
     several = "TORCHELASTIC_RUN_ID" in os.environ
     try:
@@ -166,6 +175,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"python -m vae_core.training: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"python -m vae_core.training: {error}", file=sys.stderr)
+        return 1
     finally:
         if several and dist.is_initialized():
             dist.destroy_process_group()

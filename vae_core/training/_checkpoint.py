@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,16 +66,37 @@ def from_bytes(content: bytes, path: Path) -> Checkpoint:
 def write(path: Path, checkpoint: Checkpoint) -> None:
     """Put the checkpoint at ``path``: a kill at any moment leaves the old file or the new, whole.
 
-    Raises ``OSError`` where the folder can't be written.
+    Raises ``OSError``, in one sentence and with the system's ``errno``, where it can't be written
+    (a full disk, a folder that refuses); what was at ``path`` before is still there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     # One name, not a random one: what a kill leaves is overwritten by the next.
     part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(checkpoint.to_bytes())
-        file.flush()
-        os.fsync(file.fileno())  # the bytes are on the disk before the name is
-    os.replace(part, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            file.write(checkpoint.to_bytes())
+            file.flush()
+            os.fsync(file.fileno())  # the bytes are on the disk before the name is
+        os.replace(part, path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()  # half a checkpoint is of no use, and the disk may be full of it
+        raise _refused(path, error) from None
+
+
+def _refused(path: Path, error: OSError) -> OSError:
+    """One sentence for a checkpoint that the disk did not take: what is kept, and what to do."""
+    kept = (
+        "what was saved there before is whole, and the same call goes on from it when there is room"
+        if path.is_file()
+        else "nothing was saved there before: make room, or name another file"
+    )
+    told = OSError(
+        f"the checkpoint {path} can't be written ({error.strerror or error}), so training ended; "
+        f"the model keeps what it has learned; {kept}"
+    )
+    told.errno = error.errno
+    return told
 
 
 def digest(data: ImageData) -> str:

@@ -99,6 +99,7 @@ class Run:
         self.names: list[str] = []  # of the terms; one entry of a tensor of sums each
         self.sums: Tensor | None = None
         self.elapsed = 0.0  # seconds of this epoch before the process that runs now
+        self.reading = ""  # the loss as it was last looked at, for a reader to follow
         self.best: dict[str, Tensor] = {}
         self.stopped = False
         self.unused = False  # whether a parameter has no part in the objective
@@ -186,6 +187,7 @@ class Run:
         values = self.world.total(losses).cpu()
         first_step = self.history.steps - len(unseen) + 1
         unseen.clear()
+        self.reading = f"loss {values.mean().item() / self.plan.batch_size:.2f}"
         wrong = (~torch.isfinite(values)).nonzero()
         if len(wrong):
             raise NonFiniteLossError(
@@ -196,8 +198,12 @@ class Run:
 
     # ---- one epoch -----------------------------------------------------------------------------
 
-    def epoch(self, save: Callable[[], None]) -> None:
-        """What is left of this epoch; appends each term's mean over examples to the history."""
+    def epoch(self, save: Callable[[], None], tell: Callable[[int, int, str], None]) -> None:
+        """What is left of this epoch; appends each term's mean over examples to the history.
+
+        ``tell`` hears of each step: how many of how many are done, and the last loss looked at.
+        It must not wait for the device.
+        """
         started = time.perf_counter() - self.elapsed
         history, n, device = self.history, len(self.labels), self.labels.device
         self.epoch_order = self.order.get_state()
@@ -210,6 +216,7 @@ class Run:
                 history.steps += 1
                 self.sums = totals if self.sums is None else self.sums + totals
                 unseen.append(totals)
+                tell((history.steps - 1) % self.per_epoch + 1, self.per_epoch, self.reading)
                 every = self.plan.checkpoint_steps
                 due = every is not None and history.steps % every == 0
                 if len(unseen) == _LOOK_EVERY or due:

@@ -8,11 +8,15 @@ import html
 import json
 import re
 import uuid
+from collections.abc import Iterator
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any, ClassVar
 
 import anywidget
+import ipywidgets
 import traitlets
+from IPython import get_ipython
 from IPython.display import display
 from matplotlib.figure import Figure
 
@@ -21,24 +25,32 @@ from vae_core.widgets._page import bare, to_text
 from vae_core.widgets._payload import Blob
 
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
+PAGE_AND_TEXT = ("text/html", "text/plain")
 NO_SCRIPT = (
     "<p>This part is interactive. It needs JavaScript and, in a notebook, that you run its cell "
     "or trust the notebook.</p>"
 )
 SHARED = ("core", "entropy", "plane")
+OPTIONAL = ("chart", "classes")
+
+
+def _uses(code: str, shared: Traversable) -> bool:
+    """Whether ``code`` names anything that the file ``shared`` declares."""
+    declared = re.findall(r"^(?:class|function|const) (\w+)", shared.read_text("utf-8"), re.M)
+    return re.search(rf"\b(?:{'|'.join(declared)})\b", code) is not None
 
 
 @functools.cache
 def bundle(name: str) -> str:
     """The ES module of a widget: style, shared code and its own file, in one text."""
     folder = resources.files("vae_core.widgets") / "js"
-    parts = [(folder / f"{part}.js").read_text("utf-8") for part in (*SHARED, "chart", name)]
+    own_part = (folder / f"{name}.js").read_text("utf-8")
     # A widget without charts leaves them out: 17 kB a copy, and a page has 2 MB.
-    declared = re.findall(r"^(?:class|function|const) (\w+)", parts[-2], re.MULTILINE)
-    if not re.search(rf"\b(?:{'|'.join(declared)})\b", parts[-1]):
-        del parts[-2]
+    wanted = [part for part in OPTIONAL if _uses(own_part, (folder / f"{part}.js"))]
+    parts = [(folder / f"{part}.js").read_text("utf-8") for part in (*SHARED, *wanted)]
+    parts.append(own_part)
     # style.css is every widget's; a widget may have rules of its own beside its module.
-    names = ["style", *(["chart"] if len(parts) > len(SHARED) + 1 else []), name]
+    names = ["style", *wanted, name]
     sheets = [sheet for sheet in (folder / f"{own}.css" for own in names) if sheet.is_file()]
     style = json.dumps(bare("\n".join(sheet.read_text("utf-8") for sheet in sheets)))
     text = "\n".join([f"const CSS = {style};", *parts])
@@ -107,18 +119,20 @@ class BrowserWidget(anywidget.AnyWidget):
         """The still picture as PNG bytes."""
         return png(self.figure(), bbox_inches="tight")
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        shown = super()._repr_mimebundle_(**kwargs)
-        data, metadata = shown if isinstance(shown, tuple) else (shown or {}, {})
+    def twin(self) -> dict[str, str]:
+        """The static rendition that waits beside a live view, by MIME type, with its picture."""
         picture = base64.b64encode(self.to_png()).decode()
         still = f'<img alt="{type(self).__name__}" src="data:image/png;base64,{picture}">'
-        data = {
-            **data,
+        return {
             "text/plain": repr(self),
             "text/html": self._page(f' data-mark="{self.mark}"', still),
             "image/png": picture,
         }
-        return data, metadata
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        shown = super()._repr_mimebundle_(**kwargs)
+        data, metadata = shown if isinstance(shown, tuple) else (shown or {}, {})
+        return {**data, **self.twin()}, metadata
 
     def _ipython_display_(self, **kwargs: Any) -> None:
         """Show the static rendition and the live view as two outputs; the page shows one of them.
@@ -136,3 +150,36 @@ class BrowserWidget(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def inside(box: Any) -> Iterator[BrowserWidget]:
+    """The widgets of this book in an ipywidgets box, and in the boxes in it."""
+    for child in getattr(box, "children", ()):
+        if isinstance(child, BrowserWidget):
+            yield child
+        else:
+            yield from inside(child)
+
+
+def _show_box(box: ipywidgets.Box) -> Any:
+    """A box's own output, after the static twins of the book's widgets in it, if there are any.
+
+    The box's view is then what a single widget's is: its twins take its place in a notebook that
+    is opened again without its kernel. What else is in the box needs the kernel, and is not shown.
+    """
+    twins = [widget.twin() for widget in inside(box)]
+    if twins:
+        together = {name: "\n".join(twin[name] for twin in twins) for name in PAGE_AND_TEXT}
+        alone = {"image/png": twins[0]["image/png"]} if len(twins) == 1 else {}
+        display({**together, **alone}, raw=True)
+    return box._repr_mimebundle_()
+
+
+def show_boxes() -> None:
+    """Have a notebook show boxes so. No box of ipywidgets knows of this book: IPython is told."""
+    shell = get_ipython()
+    if shell is not None:
+        shell.display_formatter.mimebundle_formatter.for_type(ipywidgets.Box, _show_box)
+
+
+show_boxes()

@@ -153,10 +153,9 @@ class Codes {
     return [middle(this.x), middle(this.y)];
   }
 
-  nearest(z, shown) {
+  nearest(z) {
     let best = -1, least = Infinity;
     for (let i = 0; i < this.count; i++) {
-      if (shown && !shown[this.labels[i]]) continue;
       const dx = this.x[i] - z[0], dy = this.y[i] - z[1], d = dx * dx + dy * dy;
       if (d < least) { least = d; best = i; }
     }
@@ -194,8 +193,8 @@ class Atlas {
 
 // ---------------------------------------------------------------- theme
 
-// Ten hues apart in lightness as well, so that neighbours differ without colour vision;
-// the class's own digit stands at its median besides.
+// Ten hues apart in lightness as well. What tells classes apart without colour vision is the key
+// and the marks of classes.js, and the class's own digit at its median.
 const THEMES = {
   light: {
     fg: "#1f2933", muted: "#5b6875", line: "#d5dbe1", bg: "#ffffff", panel: "#fbfcfd", accent: "#0b5fa5",

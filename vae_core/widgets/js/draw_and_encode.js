@@ -337,6 +337,11 @@ class Studio {
       },
     });
     this.plane.zoomButtons(head);
+    this.classKey = new ClassKey(node("div", { className: "vw-bar", style: "margin: 8px 0 0" }, panel), this.spec.classes, {
+      onOut: () => this.plane.redraw(),
+      say: (text) => this.say(text),
+      describe: (k) => `median code ${pair(this.codes.medians[k], 1)}`,
+    });
     const facts = node("dl", { className: "vw-facts vw-row" }, panel);
     const fact = (term) => {
       const entry = node("div", {}, facts);
@@ -398,6 +403,7 @@ class Studio {
       ["space", "on the pad, put the pen down or lift it"],
       ["u, c", "undo, clear"],
       ["s", "sample again"],
+      ["key of classes", "bring one class out: click, tap or space; arrows for the next; Escape for all alike"],
       ["+, −, Home", "on the plane, zoom in, zoom out, whole plane; arrows move the view"],
     ];
     for (const [keys, what] of rows) {
@@ -503,10 +509,10 @@ class Studio {
   drawBase(ctx) {
     const { plane, theme, codes } = this;
     plane.grid(ctx, theme);
-    plane.points(ctx, codes, theme, { alpha: 0.28 });
+    plane.points(ctx, codes, theme, { out: this.classKey.out, alpha: 0.28 });
     plane.circles(ctx, theme);
     plane.numbers(ctx, theme);
-    plane.classLabels(ctx, codes, this.spec.classes, theme);
+    plane.classLabels(ctx, codes, this.spec.classes, theme, this.classKey.out);
   }
 
   drawOverlay(ctx) {
@@ -582,13 +588,11 @@ class Studio {
 
   drawLensCodes(ctx, lens) {
     const { codes, theme } = this, { x, y, reach } = lens.view;
-    ctx.globalAlpha = 0.55;
     for (let i = 0; i < codes.count; i++) {
       if (Math.abs(codes.x[i] - x) > reach || Math.abs(codes.y[i] - y) > reach) continue;
-      ctx.fillStyle = classColor(theme, codes.labels[i]);
-      ctx.beginPath();
-      ctx.arc(...lens.toPixel(codes.at(i)), 2.2, 0, 2 * Math.PI);
-      ctx.fill();
+      const label = codes.labels[i], out = this.classKey.out;
+      ctx.globalAlpha = out < 0 ? 0.6 : label === out ? 0.9 : 0.15;
+      drawMark(ctx, label, ...lens.toPixel(codes.at(i)), 3, classColor(theme, label));
     }
     ctx.globalAlpha = 1;
   }

@@ -67,11 +67,11 @@ class Panel {
     if (show !== "codes") this.drawTiles(ctx);
     plane.grid(ctx, theme);
     if (show !== "decodes") {
-      plane.points(ctx, this.codes, theme, { shown: explorer.shown, alpha: show === "both" ? 0.45 : 0.6 });
+      plane.points(ctx, this.codes, theme, { out: explorer.classKey.out, alpha: show === "both" ? 0.45 : 0.6 });
     }
     plane.circles(ctx, theme);
     plane.numbers(ctx, theme);
-    if (show !== "decodes") plane.classLabels(ctx, this.codes, explorer.classes, theme, explorer.shown);
+    if (show !== "decodes") plane.classLabels(ctx, this.codes, explorer.classes, theme, explorer.classKey.out);
   }
 
   // A grid of decoded digits over what is in sight, decoded a few at a time so that the page
@@ -140,18 +140,13 @@ class Panel {
   refresh() {
     const { explorer, codes, z } = this;
     this.pixels = this.decoder.mean(z, this.pixels);
-    this.near = codes.nearest(z, explorer.shown);
+    this.near = codes.nearest(z);
     this.decoded.show(this.pixels, explorer.theme, `Digit decoded at ${pair(z)}`);
     this.facts.z.textContent = pair(z);
     this.facts.norm.textContent = fixed(Math.hypot(...z), 2);
-    if (this.near.index < 0) {
-      this.behind.show(null, explorer.theme, "No class is shown");
-      this.facts.near.textContent = "none shown";
-    } else {
-      const label = this.nearLabel();
-      this.behind.show(this.atlas.digit(this.near.index), explorer.theme, `Nearest test digit, a ${label}`);
-      this.facts.near.textContent = `${label}, at distance ${fixed(this.near.distance, 2)}`;
-    }
+    const label = this.nearLabel();
+    this.behind.show(this.atlas.digit(this.near.index), explorer.theme, `Nearest test digit, a ${label}`);
+    this.facts.near.textContent = `${label}, at distance ${fixed(this.near.distance, 2)}`;
     this.plane.touch();
   }
 
@@ -180,7 +175,6 @@ class Explorer {
     this.root = root;
     this.model = model;
     this.show = "codes";
-    this.shown = this.classes.map(() => true);
     this.walk = model.get("walk");
     this.theme = THEMES[isDark(root) ? "dark" : "light"];
     this.buildBar();
@@ -203,14 +197,11 @@ class Explorer {
 
   buildBar() {
     const bar = node("div", { className: "vw-bar" }, this.root);
-    const legend = node("div", { className: "vw-legend", role: "group", "aria-label": "Classes shown" }, bar);
-    this.legend = this.classes.map((name, k) =>
-      toggle(legend, name, true, (on) => { this.shown[k] = on; this.repaint(); }, {
-        style: `--vw-swatch: var(--vw-class-${k % 10})`, title: `Show or hide the class ${name}`,
-      }));
-    const all = node("div", { className: "vw-legend vw-push" }, bar);
-    button(all, "all", () => this.showClasses(() => true), { className: "vw-all", title: "Show all classes" });
-    button(all, "none", () => this.showClasses(() => false), { className: "vw-all", title: "Hide all classes" });
+    this.classKey = new ClassKey(bar, this.classes, {
+      onOut: () => this.panels?.forEach((panel) => panel.plane.redraw()),
+      say: (text) => this.say(text),
+      describe: (k) => this.panels.map((panel) => `median in ${panel.name} ${pair(panel.codes.medians[k], 1)}`).join(", "),
+    });
     const second = node("div", { className: "vw-bar" }, this.root);
     choice(second, "Shown in the plane",
       [["codes", "Codes"], ["decodes", "Grid"], ["both", "Both"]], this.show,
@@ -245,6 +236,7 @@ class Explorer {
       ["+, −, Home", "zoom in, zoom out, whole plane; drag to pan"],
       ["space", "walk from A to B, or stop"],
       ["wheel, pinch", "zoom; the wheel only after a click on the plane"],
+      ["key of classes", "bring one class out: click, tap or space; arrows for the next; Escape for all alike"],
     ];
     for (const [keys, what] of rows) {
       node("dt", { textContent: keys }, list);
@@ -261,12 +253,6 @@ class Explorer {
   // ------------------------------------------------------------ acting
 
   repaint() { this.panels?.forEach((panel) => panel.repaint()); }
-
-  showClasses(rule) {
-    this.shown = this.classes.map((_, k) => rule(k));
-    this.legend.forEach((entry, k) => entry.setOn(this.shown[k]));
-    this.repaint();
-  }
 
   sameScale(on) {
     const homes = this.panels.map((panel) => panel.codes.extent());
@@ -314,8 +300,7 @@ class Explorer {
   }
 
   announce(panel) {
-    const near = panel.near.index < 0 ? "" : `, nearest test digit ${panel.nearLabel()}, ${fixed(panel.near.distance, 2)} away`;
-    this.say(`${panel.name}: z ${pair(panel.point)}${near}`);
+    this.say(`${panel.name}: z ${pair(panel.point)}, nearest test digit ${panel.nearLabel()}, ${fixed(panel.near.distance, 2)} away`);
   }
 
   // A in this plane; in the others, the code of the test digit nearest to it.

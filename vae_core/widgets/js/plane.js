@@ -173,18 +173,26 @@ class Plane {
     }
   }
 
-  // All codes, in the data's order: drawn class by class, the last class would hide the others.
-  points(ctx, codes, theme, { shown = null, alpha = 0.55, radius = 1.7 } = {}) {
-    const side = Math.ceil(2 * radius + 2) * this.ratio;
-    const sprites = theme.classes.map((color) => {
-      const sprite = new OffscreenCanvas(side, side), pen = sprite.getContext("2d");
-      pen.fillStyle = color;
-      pen.beginPath();
-      pen.arc(side / 2, side / 2, radius * this.ratio, 0, 2 * Math.PI);
-      pen.fill();
+  // All codes, in the data's order: drawn class by class, the last class would hide the others. The
+  // class brought out, if there is one, comes last, larger; the others fade. Dots grow as one looks
+  // closer, and have a shape of their class's own once they are big enough.
+  points(ctx, codes, theme, { out = -1, alpha = 0.55, radius = 1.7 } = {}) {
+    const near = Math.min(4.5, radius * Math.max(1, Math.sqrt(this.home.reach / this.view.reach)));
+    if (out < 0) this.marks(ctx, codes, theme, () => true, near, alpha);
+    else {
+      this.marks(ctx, codes, theme, (label) => label !== out, near, 0.16 * alpha);
+      this.marks(ctx, codes, theme, (label) => label === out, Math.max(3, 1.3 * near), 0.85);
+    }
+  }
+
+  marks(ctx, codes, theme, wanted, radius, alpha) {
+    const side = 2 * Math.ceil((1.4 * radius + 1) * this.ratio), half = side / 2, shaped = radius >= MARK_FROM;
+    const sprites = theme.classes.map((color, k) => {
+      const sprite = new OffscreenCanvas(side, side);
+      const halo = shaped ? theme.panel : null;
+      drawMark(sprite.getContext("2d"), shaped ? k : 0, half, half, radius * this.ratio, color, halo);
       return sprite;
     });
-    const half = side / 2;
     ctx.save();
     ctx.setTransform(1, 0, 0, 1, 0, 0);
     ctx.globalAlpha = alpha;
@@ -193,7 +201,7 @@ class Plane {
     const limit = this.size * this.ratio + half;
     for (let i = 0; i < codes.count; i++) {
       const label = codes.labels[i];
-      if (shown && !shown[label]) continue;
+      if (!wanted(label)) continue;
       const px = (codes.x[i] - left) * k, py = (top - codes.y[i]) * k;
       if (px < -half || py < -half || px > limit || py > limit) continue;
       ctx.drawImage(sprites[label % sprites.length], px - half, py - half);
@@ -202,10 +210,10 @@ class Plane {
   }
 
   // Each class's digit at its median, moved apart where two would overlap.
-  classLabels(ctx, codes, classes, theme, shown = null) {
+  classLabels(ctx, codes, classes, theme, out = -1) {
     const spots = codes.medians
       .map((z, k) => ({ k, at: this.toPixel(z) }))
-      .filter(({ k, at }) => (!shown || shown[k]) && at.every((v) => v > 0 && v < this.size));
+      .filter(({ at }) => at.every((v) => v > 0 && v < this.size));
     const gap = 19;
     for (let round = 0; round < 30; round++) {
       for (const a of spots) for (const b of spots) {
@@ -219,7 +227,11 @@ class Plane {
     ctx.textAlign = "center";
     ctx.textBaseline = "middle";
     ctx.font = "700 16px system-ui, sans-serif";
-    for (const { k, at } of spots) this.text(ctx, classes[k], ...at, classColor(theme, k), theme, 5);
+    for (const { k, at } of spots) {
+      ctx.globalAlpha = out < 0 || k === out ? 1 : 0.3;
+      this.text(ctx, classes[k], ...at, classColor(theme, k), theme, 5);
+    }
+    ctx.globalAlpha = 1;
   }
 
   ellipse(ctx, mean, sigma, k, color, width = 1.5) {

@@ -65,6 +65,11 @@ class SigmaPage {
       },
     });
     this.plane.zoomButtons(head);
+    this.classKey = new ClassKey(node("div", { className: "vw-bar", style: "margin: 8px 0 0" }, parent), this.classes, {
+      onOut: () => this.plane.redraw(),
+      say: (text) => this.say(text),
+      describe: (k) => `median code ${pair(this.now.codes.medians[k], 1)}`,
+    });
     const bar = node("div", { className: "vw-bar", style: "margin-top: 10px" }, parent);
     choice(bar, "Shown in the plane", [["codes", "Codes"], ["decodes", "Grid"]], this.show,
       (value) => { this.show = value; this.plane.redraw(); });
@@ -110,6 +115,7 @@ class SigmaPage {
       ["n", "another test digit"],
       ["+, −, Home", "zoom in, zoom out, whole plane; drag to pan"],
       ["curve", "click a dot to take its σ"],
+      ["key of classes", "bring one class out: click, tap or space; arrows for the next; Escape for all alike"],
     ]) {
       node("dt", { textContent: keys }, list);
       node("dd", { textContent: what }, list);
@@ -128,10 +134,10 @@ class SigmaPage {
     const { plane, theme, now } = this;
     if (this.show === "decodes") this.drawTiles(ctx);
     plane.grid(ctx, theme);
-    if (this.show === "codes") plane.points(ctx, now.codes, theme, { alpha: 0.75, radius: 2 });
+    if (this.show === "codes") plane.points(ctx, now.codes, theme, { out: this.classKey.out, alpha: 0.75, radius: 2 });
     plane.circles(ctx, theme);
     plane.numbers(ctx, theme);
-    if (this.show === "codes") plane.classLabels(ctx, now.codes, this.classes, theme);
+    if (this.show === "codes") plane.classLabels(ctx, now.codes, this.classes, theme, this.classKey.out);
   }
 
   // Decoded a few at a time, so that the page stays responsive; the next redraw goes on.
