@@ -40,6 +40,9 @@ BLOB = re.compile(r'<script\b[^>]*\bdata-vae-blob="([0-9a-f]+)"[^>]*>.*?</script
 # A widget's picture for a notebook whose scripts are not trusted: a page runs its scripts.
 STILL = re.compile(r"(<noscript>[^\n]*?)<img [^\n]*?(</noscript>)")
 
+# A value and its standard error, which belong on one line.
+WITH_ERROR = re.compile(r"(?<=\d) ± (?=\d)")
+
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 
 TIMES = re.compile(r"\{\{ (reading|running)_time((?: \d+)+) \}\}")
@@ -83,7 +86,8 @@ def with_badge(body: str, buttons: list[dict]) -> str:
 
 def finish_page(app: Sphinx, pagename: str, template: str, context: dict, doctree: Any) -> None:
     if context.get("body"):
-        context["body"] = STILL.sub(r"\1\2", first_blobs_only(context["body"]))
+        body = STILL.sub(r"\1\2", first_blobs_only(context["body"]))
+        context["body"] = WITH_ERROR.sub("\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}", body)
     # The kernel's copy of every widget's data: without a widget manager nothing would read it.
     scripts = context.get("script_files", [])
     scripts[:] = [s for s in scripts if getattr(s, "attributes", {}).get("type") != WIDGET_STATE]

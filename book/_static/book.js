@@ -26,7 +26,7 @@ addEventListener("afterprint", () => {
 
 // A box that scrolls sideways must take the focus, or keys could not move it. Which ones scroll
 // depends on the window; formulas are drawn late.
-const SCROLLS = ".bd-article :is(pre, div.math, mjx-container[display], .pst-scrollable-table-container, .vae-table, .text_html, .text_plain)";
+const SCROLLS = ".bd-article :is(pre, div.math, mjx-container[display], .pst-scrollable-table-container, .vae-table, .cell_output, .text_html, .text_plain)";
 
 function reachByKeys() {
   for (const box of document.querySelectorAll(SCROLLS)) {
