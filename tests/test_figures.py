@@ -166,6 +166,10 @@ def test_curves_keep_their_values_scales_and_names() -> None:
     assert [text.get_text() for text in first.get_legend().get_texts()] == ["a"]
     assert second.get_legend() is None
     assert second.lines[0].get_linestyle() == "--"
+    within = figures.draw_curves({"t": [curve([1, 10], [20, 70], 0)]}, "n", ["y"], ["xy"]).figure
+    within.draw_without_rendering()
+    names = [label.get_text() for label in within.axes[0].get_yticklabels(which="minor")]
+    assert "20" in names
 
 
 def test_curve_panels_mark_points_and_keep_their_limits() -> None:
@@ -180,6 +184,14 @@ def test_curve_panels_mark_points_and_keep_their_limits() -> None:
     assert labels == ["a", "b", "dots"]
 
 
+def test_curve_panels_keep_the_words_of_neighbouring_marks_apart() -> None:
+    x, marks = np.linspace(0, 1, 5), {"start": (0.5, 0.5), "after": (0.52, 0.52), " ": (0.5, 0.9)}
+    figure = figures.curve_panels([figures.Curves("t", "x", "y", x, {"a": x}, marks)]).figure
+    figure.draw_without_rendering()
+    start, after, _ = (text.get_window_extent() for text in figure.axes[0].texts)
+    assert not start.overlaps(after)
+
+
 def test_posterior_maps_draw_each_ellipse_to_scale() -> None:
     grid = torch.linspace(-3, 3, 41, dtype=torch.float64)
     log = -0.5 * (grid[:, None] ** 2 + grid**2).expand(2, 41, 41)
@@ -189,6 +201,29 @@ def test_posterior_maps_draw_each_ellipse_to_scale() -> None:
     assert [e.width for e in ellipses] == pytest.approx([1.0, 2.0])
     assert [e.height for e in ellipses] == pytest.approx([0.4, 0.8])
     assert picture.figure.axes[2].get_aspect() == 1
+
+
+def test_posterior_maps_show_all_of_a_posterior_that_lies_beside_q() -> None:
+    grid = torch.linspace(-5, 5, 101, dtype=torch.float64)
+    log = -0.5 * ((grid[:, None] - 2) ** 2 / 0.25 + grid**2 / 0.04)[None]  # high up, and tall
+    means, sigmas = torch.tensor([[1.0, 0.0]]), torch.full((1, 2), 0.1)
+    picture = figures.posterior_maps(grid, grid, log, means, sigmas, torch.zeros(1, 1, 4, 4))
+    across, up = picture.figure.axes[1].get_xlim(), picture.figure.axes[1].get_ylim()
+    reach = np.sqrt(2 * np.log(100))  # where the density is a hundredth of its peak
+    assert across[0] < -0.2 * reach + 0.1
+    assert across[1] > 1.2  # Q's second ellipse
+    assert up[0] < -0.2
+    assert up[1] > 2 + 0.5 * reach - 0.1
+    assert across[1] - across[0] < 6  # and not much else
+
+
+def test_gaussians_at_a_target_cover_no_curve_with_their_names() -> None:
+    target = torch.distributions.Normal(torch.tensor(0.0), torch.tensor(1.0))
+    figure = figures.gaussians_at_a_target(target, {"Q": (0.0, 0.5)}).figure
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["P", "Q"]
+    assert not any(legend.get_window_extent().overlaps(a.get_window_extent()) for a in figure.axes)
 
 
 def test_two_ways_show_regions_on_one_side_and_ellipses_on_the_other() -> None:
@@ -212,6 +247,12 @@ def test_two_ways_show_regions_on_one_side_and_ellipses_on_the_other() -> None:
     assert abs(first.angle) % 180 == pytest.approx(0)
     assert abs(right.patches[3].angle) % 180 == pytest.approx(90)
     assert left.get_xlim() == right.get_xlim()
+    assert not picture.figure.legends
+    named = figures.two_ways_to_classify(
+        x, labels, probabilities, gaussians, (x[:4], labels[:4]), ("a", "b"), ("one", "two")
+    )
+    (legend,) = named.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["one", "two"]
 
 
 def test_histograms_are_densities_of_all_draws() -> None:

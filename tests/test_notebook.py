@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable
@@ -76,6 +77,17 @@ def test_a_table_is_html_for_a_page_and_aligned_text_for_print() -> None:
     assert '<th scope="row">a&lt;b</th><td>1.235</td><td>3</td>' in page
     assert page.count("<tr>") == 3
     assert repr(shown).splitlines() == ["model  nats   n", "a<b    1.235  3", "c      2      40"]
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (1.23456e-4, "0.0001235"), (4.7621e-6, "4.762 × 10⁻⁶"), (14083.2, "14,080"),
+        (999_951.0, "1 × 10⁶"), (-1.98312e10, "-1.983 × 10¹⁰"), (math.inf, "inf"),
+    ],
+)  # fmt: skip
+def test_a_table_writes_large_and_small_numbers_as_people_do(value: float, written: str) -> None:
+    assert f"<td>{written}</td>" in table([{"a": "b", "v": value}])._repr_html_()
 
 
 def test_a_table_needs_rows_that_are_alike() -> None:

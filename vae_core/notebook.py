@@ -14,6 +14,7 @@ from vae_core._progress import in_notebook
 __all__ = ["Choice", "Question", "claim", "glue", "quiz", "table"]
 
 _quiz_number = itertools.count(1)
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def glue(name: str, value: Any) -> None:
@@ -59,13 +60,21 @@ class _Shown:
 def table(rows: Sequence[Mapping[str, Any]]) -> _Shown:
     """``rows``, alike in their keys, as a table; the first column heads each row.
 
-    Floats are shown to four significant digits; anything else by its own ``str``.
+    Floats are shown to four significant digits, very large and very small ones as people write
+    them, 1.41 × 10⁸; anything else by its own ``str``.
     """
     if not rows or any(list(row) != list(rows[0]) for row in rows):
         raise ValueError("a table needs at least one row, and the same columns in every row")
 
     def text(value: Any) -> str:
-        return f"{value:.4g}" if isinstance(value, float) else str(value)
+        if not isinstance(value, float):
+            return str(value)
+        digits, _, power = f"{value:.4g}".partition("e")
+        if not power:
+            return digits
+        if 0 < int(power) < 6:
+            return f"{float(f'{value:.4g}'):,.0f}"
+        return f"{digits} × 10{str(int(power)).translate(_RAISED)}"
 
     columns = list(rows[0])
     cells = [[text(row[column]) for column in columns] for row in rows]

@@ -26,9 +26,19 @@ addEventListener("afterprint", () => {
 
 // A box that scrolls sideways must take the focus, or keys could not move it. Which ones scroll
 // depends on the window; formulas are drawn late.
-const SCROLLS = ".bd-article :is(pre, div.math, mjx-container[display], .pst-scrollable-table-container, .vae-table, .text_html, .text_plain)";
+const SCROLLS = ".bd-article :is(pre, div.math, mjx-container, .pst-scrollable-table-container, .vae-table, .cell_output, .text_html, .text_plain)";
+
+// A formula within a sentence that is wider than the column takes a line of its own, and scrolls.
+function fitFormulas() {
+  for (const formula of document.querySelectorAll(".bd-article mjx-container:not([display])")) {
+    const column = formula.closest("p, li, dd, dt, td, th, h1, h2, h3, legend");
+    const drawn = formula.querySelector("svg");
+    if (column && drawn) formula.classList.toggle("vae-wide", drawn.getBoundingClientRect().width > column.clientWidth);
+  }
+}
 
 function reachByKeys() {
+  fitFormulas();
   for (const box of document.querySelectorAll(SCROLLS)) {
     const wide = box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX !== "visible";
     if (wide && box.tabIndex < 0) {

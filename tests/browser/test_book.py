@@ -120,7 +120,7 @@ def test_numbers_and_claims_reach_the_page(visit: Callable[..., Visit]) -> None:
     text = opened.page.locator("article").inner_text()
     assert "glue:" not in text
     assert text.count("✓") >= 15
-    assert re.search(r"autoencoder’s codes must be moved by \d+\.\d+ ± \d", text)
+    assert re.search(r"autoencoder’s codes must be moved by \d+\.\d+\s±\s\d", text)
     assert re.search(r"variances of the VAE’s codes are \d\.\d\d and \d\.\d\d", text)
     drawn = opened.page.eval_on_selector_all(
         "article .cell_output img:not(.vae-still)",

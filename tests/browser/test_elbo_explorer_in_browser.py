@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,15 @@ def test_best_q_equals_pythons(shown: Show, posterior: str, start: tuple[float, 
     got = state(visit)
     assert [got["mean"], got["sigma"]] == pytest.approx(list(expected), abs=1e-6)
     assert (abs(got["gap"]) < 1e-9) == (posterior == "gaussian")
+    visit.check()
+
+
+@pytest.mark.parametrize("posterior", ["gaussian", "skewed", "bimodal"])
+def test_the_best_q_fits_into_the_picture(shown: Show, posterior: str) -> None:
+    visit = shown(posterior=posterior)
+    visit.page.get_by_role("button", name="Best Q").click()
+    top = visit.page.evaluate("vae.balance.density.y[1]")
+    assert top > 1 / (state(visit)["sigma"] * math.sqrt(2 * math.pi))
     visit.check()
 
 

@@ -94,6 +94,19 @@ def test_dragging_far_keeps_the_frame_and_the_range(shown: Callable[..., Visit])
     visit.check()
 
 
+@pytest.mark.parametrize("mode", ["prior", "peaks"])
+def test_every_axis_has_two_numbers_or_more(shown: Callable[..., Visit], mode: str) -> None:
+    visit = shown(mode=mode)
+    for mu, sigma in ((1.0, 0.5), (0.4, 1.0), (0.0, 1.0), (-3.0, 0.05), (3.0, 3.0)):
+        visit.page.evaluate(f"vae.bench.set({{ mu: {mu}, sigma: {sigma} }}, 'set')")
+        counts = visit.page.evaluate(
+            "vae.bench.charts.flatMap((c) => [0, 1].map((axis) => c.ticksOf(axis).length))"
+        )
+        assert min(counts) >= 2, (mu, sigma, counts)
+        assert max(counts) <= 9
+    visit.check()
+
+
 def test_keys_move_handles_and_are_announced(shown: Callable[..., Visit]) -> None:
     visit = shown(mu=0.0, sigma=1.0)
     handle = visit.page.get_by_role("slider", name="Mean of Q", exact=True)

@@ -129,6 +129,36 @@ def test_phone_has_no_sideways_scroll(browser: Browser, name: str, scheme: str) 
     assert excess <= 0
 
 
+CUT = """() => {
+    const reach = (box) => {
+        for (let e = box; e; e = e.parentElement) {
+            if (["auto", "scroll"].includes(getComputedStyle(e).overflowX)) return true;
+        }
+        return false;
+    };
+    const kinds = ".bd-article mjx-container svg, .bd-article .cell_output img, .prev-next-area a p";
+    return [...document.querySelectorAll(kinds)]
+        .filter((box) => box.getClientRects().length && !box.closest("mjx-assistive-mml"))
+        .filter((box) => box.getBoundingClientRect().right > innerWidth && !reach(box))
+        .map((box) => box.closest("p, li, div")?.textContent.trim().slice(0, 60) ?? box.alt);
+}"""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_phone_cuts_nothing_off(browser: Browser, name: str) -> None:
+    """What is wider than a phone can be scrolled to, and a figure is not too small to be read."""
+    page = open_page(browser, name, Visit(), viewport=PHONE)
+    page.wait_for_timeout(400)  # formulas are fitted once they are drawn
+    cut = page.evaluate(CUT)
+    figures = page.evaluate(
+        "() => [...document.querySelectorAll('.bd-article .cell_output > img:not(.vae-still)')]"
+        ".map((figure) => figure.getBoundingClientRect().width)"
+    )
+    page.context.close()
+    assert cut == []
+    assert all(width > 500 for width in figures)
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_mathematics_is_drawn(browser: Browser, name: str) -> None:
     page = open_page(browser, name, Visit())

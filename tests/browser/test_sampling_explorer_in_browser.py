@@ -185,3 +185,22 @@ def test_touch_on_a_phone_and_in_the_dark(page: Path, open_page: Open) -> None:
     visit.page.get_by_role("button", name="X: a digit 2").tap()
     assert settled(visit)["digit"] == 2
     visit.check()
+
+
+def test_other_draws_are_weighed_before_they_are_shown(page: Path, open_page: Open) -> None:
+    """The pointer moves over the plane while new draws are still being decoded."""
+    visit = open_page(page)
+    settled(visit)
+    visit.page.evaluate("vae.sampler.set({ n: 10000 })")
+    settled(visit)
+    counts = visit.page.evaluate(
+        """() => {
+            const { sampler } = vae;
+            sampler.shownAt = performance.now();  // as if it had drawn a moment ago
+            sampler.set({ proposal: "posterior" });
+            sampler.point([0, 0], "hover");
+            return [sampler.shown, sampler.set_.count];
+        }"""
+    )
+    assert 0 < counts[0] <= counts[1] < 10_000
+    visit.check()

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.patches import Ellipse
+from matplotlib.colors import hsv_to_rgb
+from matplotlib.patches import Ellipse, Patch
 from torch import Tensor
 
 from vae_core._plot import ACCENT, CLASSES, HALO, INK
@@ -83,12 +84,13 @@ def two_ways_to_classify(
     gaussians: tuple[np.ndarray, np.ndarray],
     drawn: tuple[np.ndarray, np.ndarray],
     axis_names: Sequence[str],
+    class_names: Sequence[str] = (),
 ) -> Picture:
     """Left a discriminative model's regions, right a generative model's densities and draws.
 
     ``x`` [n, 2] with ``labels`` [n]; ``probabilities``: places [m, 2] -> P(class) [m, classes];
     ``gaussians``: means [classes, 2] and covariances [classes, 2, 2]; ``drawn``: new points [m, 2]
-    with their classes [m].
+    with their classes [m]; ``class_names``: what each colour stands for, above both.
     """
     figure, axes = _subplots(2, 3.5)
     low, high = x.min(0), x.max(0)
@@ -103,15 +105,20 @@ def two_ways_to_classify(
     _draw_points(axes[0, 0], x, labels)
     _draw_gaussians(axes[0, 1], *gaussians)
     _draw_points(axes[0, 1], *drawn, marker="x", linewidths=0.9, edgecolors=None, s=14)
+    if class_names:
+        keys = [Patch(color=color) for color, _ in zip(CLASSES, class_names, strict=False)]
+        figure.legend(keys, class_names, loc="outside upper center", ncols=len(keys))
     return Picture(figure)
 
 
 def point_map(z: Tensor, x: Tensor) -> Picture:
     """Points z [n, 2] and their images x [n, 2], each in one colour for its direction from zero."""
     figure, axes = _subplots(2, 3.6)
-    turn = torch.atan2(z[:, 1], z[:, 0]).numpy()
+    turn = (torch.atan2(z[:, 1], z[:, 0]) / (2 * torch.pi) % 1).numpy()
+    # Around the circle of hues, none of them too pale to be seen on white.
+    colors = hsv_to_rgb(np.stack([turn, np.full_like(turn, 0.85), np.full_like(turn, 0.75)], 1))
     for place, points, name in zip(axes[0], (z, x), "zx", strict=True):
-        place.scatter(*points.numpy().T, c=turn, cmap="twilight", s=4, linewidths=0)
+        place.scatter(*points.numpy().T, c=colors, s=4, linewidths=0)
         place.set(aspect="equal", xlabel=f"${name}_1$", ylabel=f"${name}_2$")
     return Picture(figure)
 

@@ -19,7 +19,7 @@ def gaussians_at_a_target(
 
     The logarithms show how each treats the places where the other has next to nothing.
     """
-    figure, axes = _subplots(2, 2.9)
+    figure, axes = _subplots(2, 3.3)
     z = torch.linspace(-reach, reach, 601, dtype=torch.float64)
     curves = {"P": target.log_prob(z)}
     for name, (mean, sigma) in fits.items():
@@ -29,7 +29,8 @@ def gaussians_at_a_target(
         axes[0, 0].plot(z, log_density.exp(), label=name, **style)
         axes[0, 1].plot(z, log_density, **style)
     axes[0, 0].set(xlabel="$z$", ylabel="density", ylim=(0, None))
-    axes[0, 0].legend(fontsize=8)
+    # Inside either panel the names would cover a peak.
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     axes[0, 1].set(xlabel="$z$", ylabel="log density (nats)", ylim=(-14, 0.5))
     return Picture(figure)
 

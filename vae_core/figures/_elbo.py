@@ -39,14 +39,18 @@ def curve_panels(panels: Sequence[Curves], *, height: float = 3.0) -> Picture:
         for label, (xs, ys) in panel.dots.items():
             place.plot(xs, ys, ".", color=ACCENT, ms=3, alpha=0.6, label=label)
         low = panel.limits[0] if panel.limits else place.get_ylim()[0]
-        for k, (words, (u, v)) in enumerate(panel.marks.items()):
+        named = [u for words, (u, _) in panel.marks.items() if words.strip()]
+        for words, (u, v) in panel.marks.items():
+            # Words of the leftmost point to its left: neighbours then keep out of each other's way.
+            left = len(named) > 1 and u == min(named)
             place.plot([u, u], [low, v], color="#5b6875", ls=":", lw=1)
             place.plot([u], [v], "o", color=CLASSES[3], ms=5, zorder=3)
             place.annotate(
                 words,
                 (u, v),
-                xytext=(5, -13 - 12 * k),
+                xytext=(-5 if left else 5, -13),
                 textcoords="offset points",
+                ha="right" if left else "left",
                 path_effects=HALO,
             )
         place.set(title=panel.title, xlabel=panel.xlabel, ylabel=panel.ylabel)
@@ -67,7 +71,7 @@ def posterior_maps(
 
     first [c], second [r] and log_density [n, r, c] as in ``evaluation.PosteriorGrid``; means and
     sigmas [n, 2] of the diagonal Gaussian Q, drawn at 1 and 2 sigma; images [n, 1, h, w].
-    Both axes have one unit; each panel shows its own Q and the posterior's peak.
+    Both axes have one unit; each panel shows what of the plane Q and the posterior take up.
     """
     n = len(images)
     figure, axes = _subplots(n, 2 * WIDTH / n * 0.82 + 0.2, rows=2)
@@ -84,14 +88,16 @@ def posterior_maps(
         for times in (1, 2):
             width, high = 2 * times * spread
             place.add_patch(Ellipse(tuple(centre), width, high, fill=False, color=ACCENT, lw=1.4))
-        row, column = np.unravel_index(relative.argmax(), relative.shape)
-        peak = np.array([float(first[column]), float(second[row])])
-        reach = max(4.5 * float(spread.max()), 1.6 * float(np.abs(peak - centre).max()))
+        rows, columns = np.nonzero(relative > 0.01)
+        shaded = np.stack([first.numpy()[columns], second.numpy()[rows]])  # [2, points]
+        low = np.minimum(shaded.min(1), centre - 2 * spread)
+        high_ = np.maximum(shaded.max(1), centre + 2 * spread)
+        middle, half = (low + high_) / 2, 0.58 * float((high_ - low).max())
         place.set(
-            xlim=(centre[0] - reach, centre[0] + reach),
-            ylim=(centre[1] - reach, centre[1] + reach),
+            xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half),
             aspect="equal", xlabel="$z_1$",
         )  # fmt: skip
+        place.locator_params(nbins=4)
         place.tick_params(labelsize=7)
     axes[1, 0].set_ylabel("$z_2$")
     return Picture(figure)

@@ -42,6 +42,10 @@ def draw_curves(
             place.set_xscale("log")
         if "y" in logs[k]:
             place.set_yscale("log")
+            low, high = place.get_ylim()
+            if high < 10 * low:  # between two powers of ten: plain numbers say more than powers
+                place.yaxis.set_major_formatter("{x:g}")
+                place.yaxis.set_minor_formatter("{x:g}")
         place.set(title=title, xlabel=xlabel, ylabel=ylabels[k])
         place.grid(color="#e4e8ec", lw=0.6)
         place.set_axisbelow(True)

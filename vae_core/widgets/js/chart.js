@@ -109,9 +109,15 @@ class Chart {
       return found;
     }
     const rough = (high - low) / Math.max(2, Math.min(7, room)), ten = 10 ** Math.floor(Math.log10(rough));
-    const step = ten * [1, 2, 5, 10].find((k) => k * ten >= rough * 0.99);
-    const places = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-    const first = Math.ceil(low / step - 1e-9), count = Math.floor(high / step + 1e-9) - first + 1;
+    const sizes = [0.5, 1, 2, 5, 10];
+    let size = sizes.findIndex((k) => k >= 1 && k * ten >= rough * 0.99);
+    const fit = () => {
+      const step = ten * sizes[size], first = Math.ceil(low / step - 1e-9);
+      return { step, first, count: Math.floor(high / step + 1e-9) - first + 1 };
+    };
+    // One number alone gives an axis no scale.
+    if (fit().count < 2) size--;
+    const { step, first, count } = fit(), places = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
     return Array.from({ length: count }, (_, k) => [(first + k) * step, fixed((first + k) * step, places)]);
   }
 

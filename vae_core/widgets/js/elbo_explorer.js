@@ -204,7 +204,9 @@ class Balance {
     this.density.describe(`True posterior, prior, and Q with mean ${fixed(this.mean, 2)} and standard deviation ${fixed(this.sigma, 2)}`);
     this.bars.describe(`−ELBO is ${fixed(-terms.elbo, 2)} nats: −log P(X) ${fixed(-terms.evidence, 2)} plus gap ${fixed(terms.gap, 2)}; `
       + `or −reconstruction ${fixed(-terms.reconstruction, 2)} plus KL ${fixed(terms.kl, 2)}`);
-    this.density.setRange(null, [0, 1.6 * this.now.peak]);
+    // High enough for the best Q of each model; a Q that is narrower still runs out of the picture.
+    const top = Math.exp(normalLogDensity(0, 0, this.sigma));
+    this.density.setRange(null, [0, Math.max(1.6 * this.now.peak, Math.min(1.1 * top, 2.3 * this.now.peak))]);
     // The scale moves in steps, so that the bars can be seen to grow.
     let reach = 4;
     while (reach < -1.05 * terms.elbo) reach *= 2;

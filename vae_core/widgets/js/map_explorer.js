@@ -169,7 +169,7 @@ class MapBench {
     }));
     this.numbers.cells.below.parentElement.hidden = plane;
     this.note.textContent = plane
-      ? "Darker means denser. Blue: the circles of radius 1, 2, 3 and their images. The small disc around the chosen point shows what the map does to areas: where it shrinks, density grows."
+      ? "More colour means denser. Blue: the circles of radius 1, 2, 3 and their images. The small disc around the chosen point shows what the map does to areas: where it shrinks, density grows."
       : "The shaded areas to the left of the chosen point are equal: that is the whole construction, x = P⁻¹(Φ(z)). Grey bars: the draws, after the map.";
     this.shading = null;
     this.refresh();

@@ -188,6 +188,8 @@ class Sampler {
         ? new DrawSet(this.seed, null, this.digits)
         : new DrawSet(this.seed, this.q(), [this.digits[this.digit]]));
     }
+    // What was weighed belongs to other draws now: weigh the new ones before anything is drawn.
+    if (this.set_ !== this.sets.get(key)) this.shownAt = -Infinity;
     this.set_ = this.sets.get(key);
     this.work();
   }
@@ -203,7 +205,7 @@ class Sampler {
     while (set.count < this.n && performance.now() - began < 24) set.grow(this.decoder, this.pixels);
     const ready = set.count >= this.n;
     this.status.textContent = ready ? "" : `decoding: ${grouped(set.count)} of ${grouped(this.n)} draws`;
-    if (ready || began - (this.shownAt ?? -1e9) > 150) {
+    if (ready || began - (this.shownAt ?? -Infinity) > 150) {
       this.weigh(Math.min(set.count, this.n));
       this.show();
       this.shownAt = performance.now();
