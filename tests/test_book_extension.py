@@ -248,3 +248,19 @@ def test_reading_time_counts_prose_and_leaves_out_code_and_mathematics() -> None
         {"cell_type": "code", "source": ["word " * 500]},
     ]
     assert vae_book.reading_minutes(json.dumps({"cells": cells})) == 1
+
+
+def test_computed_numbers_are_set_as_a_printer_would() -> None:
+    glued = '<p>vae-2: <span class="pasted-text">-0.034 ± 0.015</span>, -1</p>'
+    assert vae_book.typeset(glued) == (
+        '<p>vae-2: <span class="pasted-text">−0.034\u00a0±\u00a00.015</span>, -1</p>'
+    )
+    table = '<div class="vae-table"><table><td>{}</td></table></div>'
+    for written, set_ in (
+        ("N(-1.5, 2)", "N(−1.5, 2)"),
+        ("7.078e+04", "7.078\u00a0·\u00a010<sup>4</sup>"),
+        ("4.8e-06", "4.8\u00a0·\u00a010<sup>−6</sup>"),
+        ("vae-2, 3-5, -ELBO", "vae-2, 3-5, -ELBO"),  # names and ranges keep their hyphens
+    ):
+        assert vae_book.typeset(table.format(written)) == table.format(set_)
+    assert vae_book.typeset("<td>-1</td>") == "<td>-1</td>"  # not of our making

@@ -7,6 +7,7 @@
 - `{{ repository }}` in a page is the address from `_config.yml`, `{{ reading_time }}` its minutes;
   `{{ reading_time 3 4 }}` and `{{ running_time 3 4 }}` are those of chapters 3 and 4 together.
 - Derivations know that they are shown in the book, where their equations carry labels.
+- Computed numbers are set with a true minus and powers of ten.
 - Mathematics needs no web fonts. Colab's button and badge stand where Colab can open the page.
 - A search from disk lists titles only, and so asks for nothing a browser would refuse.
 - The reference reads the package's docstrings as they are written: shapes in brackets, plain words.
@@ -81,9 +82,32 @@ def with_badge(body: str, buttons: list[dict]) -> str:
     return body.replace("</h1>", f"</h1>\n{badge}", 1)
 
 
+def typeset(body: str) -> str:
+    """Set computed numbers, those in prose and those in tables, as a printer would.
+
+    Python writes -0.5 ± 0.1 and 7.1e+04. On a page the minus is a minus, an error stays on the
+    line of its value, and a power of ten is one.
+    """
+
+    def number(match: re.Match[str]) -> str:
+        text = re.sub(r"(?<![\w.)])-(?=\d)", "−", match[2])
+        text = re.sub(r"(?<=\d)e([+-])0*(\d+)", _power, text)
+        return match[1] + text.replace(" ± ", "\u00a0±\u00a0") + match[3]
+
+    def cells(match: re.Match[str]) -> str:
+        return re.sub(r"(<td>)([^<]*)(</td>)", number, match[0])
+
+    body = re.sub(r'<div class="vae-table">.*?</div>', cells, body, flags=re.DOTALL)
+    return re.sub(r'(<span class="pasted-text">)([^<]*)(</span>)', number, body)
+
+
+def _power(match: re.Match[str]) -> str:
+    return f"\u00a0·\u00a010<sup>{'−' if match[1] == '-' else ''}{match[2]}</sup>"
+
+
 def finish_page(app: Sphinx, pagename: str, template: str, context: dict, doctree: Any) -> None:
     if context.get("body"):
-        context["body"] = STILL.sub(r"\1\2", first_blobs_only(context["body"]))
+        context["body"] = typeset(STILL.sub(r"\1\2", first_blobs_only(context["body"])))
     # The kernel's copy of every widget's data: without a widget manager nothing would read it.
     scripts = context.get("script_files", [])
     scripts[:] = [s for s in scripts if getattr(s, "attributes", {}).get("type") != WIDGET_STATE]
