@@ -260,6 +260,8 @@ def test_computed_numbers_are_set_as_a_printer_would() -> None:
         ("N(-1.5, 2)", "N(−1.5, 2)"),
         ("7.078e+04", "7.078\u00a0·\u00a010<sup>4</sup>"),
         ("4.8e-06", "4.8\u00a0·\u00a010<sup>−6</sup>"),
+        ("2325507 ± 505968", "2,325,507\u00a0±\u00a0505,968"),
+        ("0.0003245 ± 0.0000065", "0.0003245\u00a0±\u00a00.0000065"),
         ("vae-2, 3-5, -ELBO", "vae-2, 3-5, -ELBO"),  # names and ranges keep their hyphens
     ):
         assert vae_book.typeset(table.format(written)) == table.format(set_)

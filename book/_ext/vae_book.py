@@ -85,13 +85,14 @@ def with_badge(body: str, buttons: list[dict]) -> str:
 def typeset(body: str) -> str:
     """Set computed numbers, those in prose and those in tables, as a printer would.
 
-    Python writes -0.5 ± 0.1 and 7.1e+04. On a page the minus is a minus, an error stays on the
-    line of its value, and a power of ten is one.
+    Python writes -0.5 ± 0.1, 7.1e+04 and 2325507. On a page the minus is a minus, an error stays
+    on the line of its value, a power of ten is one, and long numbers have their thousands marked.
     """
 
     def number(match: re.Match[str]) -> str:
         text = re.sub(r"(?<![\w.)])-(?=\d)", "−", match[2])
         text = re.sub(r"(?<=\d)e([+-])0*(\d+)", _power, text)
+        text = re.sub(r"(?<![\w.,])\d{5,}(?!\w)", lambda digits: f"{int(digits[0]):,}", text)
         return match[1] + text.replace(" ± ", "\u00a0±\u00a0") + match[3]
 
     def cells(match: re.Match[str]) -> str:
