@@ -38,18 +38,6 @@ class TestBlobs:
         assert vae_book.first_blobs_only(page) == page
 
 
-class TestLines:
-    def test_a_value_keeps_its_error_and_code_its_spaces(self) -> None:
-        page = "<td>0.838 ± 0.077</td> f'{a} ± {b}'"
-        assert vae_book.held_together(page) == "<td>0.838\xa0±\xa00.077</td> f'{a} ± {b}'"
-
-    def test_a_formula_keeps_its_comma(self) -> None:
-        formula = r'<span class="math notranslate nohighlight">\(\sigma\)</span>'
-        held = f'a <span class="vae-keep">{formula},</span> next'
-        assert vae_book.held_together(f"a {formula}, next") == held
-        assert vae_book.held_together(f"a {formula} next") == f"a {formula} next"
-
-
 class TestDocstrings:
     def test_shapes_become_code(self) -> None:
         assert (

@@ -108,6 +108,14 @@ def test_a_quiz_gives_each_choice_its_feedback_and_hides_nothing_in_print() -> N
     assert repr(first).splitlines() == ["1. 1 + 1?", "   ( ) 2", "   ( ) 3"]
 
 
+def test_a_quiz_sets_code_between_backticks_and_nothing_else_as_markup() -> None:
+    choices = [Choice("a < `f(x) < 1`", "`x`", right=True), Choice("b", "c")]
+    page = quiz([Question("Is `a<b` & c?", choices)])._repr_html_()
+    assert "1. Is <code>a&lt;b</code> &amp; c?</legend>" in page
+    assert "a &lt; <code>f(x) &lt; 1</code>" in page
+    assert "<code>x</code></span>" in page
+
+
 def test_a_question_has_exactly_one_right_choice() -> None:
     for rights in ((False, False), (True, True)):
         with pytest.raises(ValueError, match="exactly one"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -116,18 +117,29 @@ class Question:
 # Feedback shows by the browser's own rules (:checked), so a quiz needs no script and no kernel.
 _QUIZ_STYLE = """<style>
 .vae-quiz fieldset {border: 1px solid #8886; border-radius: 6px; margin: 0 0 1em; padding: .6em 1em}
-.vae-quiz legend {font-weight: 600; font-size: 1em; float: none; width: auto; padding: 0 .3em;
-  margin: 0}
-.vae-quiz label {display: block; margin: .35em 0; cursor: pointer}
-.vae-quiz .feedback {display: none; margin: .2em 0 .4em 1.6em; padding-left: .6em;
+.vae-quiz legend {font-weight: 600; font-size: 1em; float: left; width: 100%; padding: 0;
+  margin: 0 0 .3em}
+.vae-quiz legend ~ * {clear: both}
+.vae-quiz code {font-weight: inherit}
+.vae-quiz label {display: block; margin: .35em 0; padding-left: 1.6em; cursor: pointer}
+.vae-quiz input {margin-left: -1.6em; width: 1em; margin-right: .4em}
+.vae-quiz .feedback {display: none; margin: .2em 0 .4em; padding-left: .6em;
   border-left: 3px solid #c53030}
 .vae-quiz .right .feedback {border-left-color: #2f855a}
 .vae-quiz input:checked ~ .feedback {display: block}
 </style>"""
 
 
+def _words(text: str) -> str:
+    """``text`` for a page; what stands between backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
 def quiz(questions: Sequence[Question]) -> _Shown:
-    """Questions that answer back on the static page: each choice shows its own feedback."""
+    """Questions that answer back on the static page: each choice shows its own feedback.
+
+    In questions, answers and feedback, words between backticks are set as code.
+    """
     number = next(_quiz_number)
     blocks, lines = [], []
     for index, question in enumerate(questions, 1):
@@ -136,12 +148,12 @@ def quiz(questions: Sequence[Question]) -> _Shown:
             verdict = "Yes." if choice.right else "No."
             labels.append(
                 f'<label class="{"right" if choice.right else "wrong"}">'
-                f'<input type="radio" name="quiz-{number}-{index}"> {html.escape(choice.answer)}'
+                f'<input type="radio" name="quiz-{number}-{index}"> {_words(choice.answer)}'
                 f'<span class="feedback"><strong>{verdict}</strong> '
-                f"{html.escape(choice.feedback)}</span></label>"
+                f"{_words(choice.feedback)}</span></label>"
             )
         blocks.append(
-            f"<fieldset><legend>{index}. {html.escape(question.text)}</legend>"
+            f"<fieldset><legend>{index}. {_words(question.text)}</legend>"
             f"{''.join(labels)}</fieldset>"
         )
         lines += [f"{index}. {question.text}"]

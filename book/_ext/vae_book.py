@@ -40,12 +40,6 @@ BLOB = re.compile(r'<script\b[^>]*\bdata-vae-blob="([0-9a-f]+)"[^>]*>.*?</script
 # A widget's picture for a notebook whose scripts are not trusted: a page runs its scripts.
 STILL = re.compile(r"(<noscript>[^\n]*?)<img [^\n]*?(</noscript>)")
 
-# A value and its standard error, which belong on one line.
-WITH_ERROR = re.compile(r"(?<=\d) ± (?=\d)")
-
-# A formula in a sentence, and the signs after it, which a browser would let fall to the next line.
-FORMULA_END = re.compile(r'(<span class="math notranslate nohighlight">[^<]*</span>[,.;:?!)’”]+)')
-
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 
 TIMES = re.compile(r"\{\{ (reading|running)_time((?: \d+)+) \}\}")
@@ -77,12 +71,6 @@ def first_blobs_only(html: str) -> str:
     return BLOB.sub(keep, html)
 
 
-def held_together(html: str) -> str:
-    """Keep on one line what belongs there: a value and its error, a formula and its full stop."""
-    html = WITH_ERROR.sub("\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}", html)
-    return FORMULA_END.sub(r'<span class="vae-keep">\1</span>', html)
-
-
 def with_badge(body: str, buttons: list[dict]) -> str:
     """Put a plain "Open in Colab" under a page's title, where the theme has a button for it."""
     launch = [b for group in buttons for b in group.get("buttons", [group])]
@@ -95,7 +83,7 @@ def with_badge(body: str, buttons: list[dict]) -> str:
 
 def finish_page(app: Sphinx, pagename: str, template: str, context: dict, doctree: Any) -> None:
     if context.get("body"):
-        context["body"] = held_together(STILL.sub(r"\1\2", first_blobs_only(context["body"])))
+        context["body"] = STILL.sub(r"\1\2", first_blobs_only(context["body"]))
     # The kernel's copy of every widget's data: without a widget manager nothing would read it.
     scripts = context.get("script_files", [])
     scripts[:] = [s for s in scripts if getattr(s, "attributes", {}).get("type") != WIDGET_STATE]

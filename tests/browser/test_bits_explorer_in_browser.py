@@ -58,17 +58,25 @@ def test_keys_and_mouse_move_the_bits(page: Path, open_page: Open) -> None:
     assert moved["fine"] > 1
     shown = visit.page.locator(".vw-readout dd").all_inner_texts()
     assert shown[2] == f"{moved['yours']['total']:.1f}"
-    widths = visit.page.eval_on_selector_all(
-        ".vw-bits-bar i", "(bars) => bars.map((bar) => bar.getBoundingClientRect().width)"
+    boxes = visit.page.eval_on_selector_all(
+        ".vw-bits-bar i", "(bars) => bars.map((b) => b.getBoundingClientRect().toJSON())"
     )
-    # True to scale: both bars in the same unit.
-    assert sum(widths[3:]) / sum(widths[:3]) == pytest.approx(
-        moved["yours"]["total"] / moved["encoder"]["total"], rel=0.01
-    )
+    encoder, yours = moved["encoder"], moved["yours"]
+    # True to scale: both bars in the same unit, and each part as long as its bits.
+    unit = boxes[0]["width"] / encoder["z"]
+    parts = [encoder["z"], encoder["x"], 0, yours["z"], yours["x"], moved["fine"]]
+    assert [box["width"] / unit for box in boxes] == pytest.approx(parts, rel=0.01, abs=0.5)
+    # The fine lies over the end of the bar, from the encoder's total to the end.
+    assert boxes[5]["left"] == pytest.approx(boxes[1]["right"], abs=1)
+    assert boxes[5]["right"] == pytest.approx(boxes[4]["right"], abs=1)
+    said = visit.page.inner_text(".vw-bits-verdict")
+    change = yours["x"] - encoder["x"]
+    assert f"X given z {abs(change):.1f} bits {'more' if change > 0 else 'less'}" in said
     visit.page.wait_for_function("document.querySelector('[role=status]').textContent")
     assert "fine" in visit.page.inner_text("[role=status]")
     visit.page.get_by_role("button", name="Back to the encoder's Q").click()
     assert state(visit)["fine"] == 0
+    assert "encoder's own Q" in visit.page.inner_text(".vw-bits-verdict")
 
 
 def test_setting_a_trait_moves_the_page_and_back(page: Path, open_page: Open) -> None:

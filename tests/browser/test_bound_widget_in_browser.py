@@ -87,6 +87,7 @@ def test_slider_rises_with_k_and_sets_the_trait(page: Path, open_page: Open) -> 
     visit.page.keyboard.press("Home")
     low = visit.page.evaluate("vae.state()")
     assert low["k"] == 1
+    assert visit.page.get_by_text("The first weight", exact=True).is_visible()
     visit.page.keyboard.press("End")
     high = visit.page.evaluate("vae.state()")
     assert high["k"] == DRAWS

@@ -106,7 +106,29 @@ def test_mouse_moves_sliders_dot_and_switches(path: Path, open_page: Open) -> No
     assert "not at the truth" in visit.page.text_content(".vw-verdict")
     model = "document.querySelector('.vae-static').__model"
     visit.page.wait_for_function(f"{model}.get('hold_z') && {model}.get('parameter') === 'encoder'")
+    # The decoder's gradient does not mind, and the page says why.
+    visit.page.get_by_role("button", name="decoder’s w").click()
+    assert shown(visit)["bias"] == "0"
+    assert "changes nothing here" in visit.page.text_content(".vw-verdict")
     visit.check()
+
+
+def test_an_error_has_as_many_places_as_its_value(path: Path, open_page: Open) -> None:
+    mean, error = shown(ready(open_page(path)))["mean of the estimates"].split(" ± ")
+    assert len(mean.split(".")[1]) == len(error.split(".")[1])
+
+
+def test_the_curve_at_equal_cost_is_seen_whole(path: Path, open_page: Open) -> None:
+    visit = ready(open_page(path))
+    for name in ("encoder’s a", "hold z fixed"):
+        visit.page.get_by_role("button", name=name).click()
+    now = state(visit)
+    low, high = visit.page.evaluate("vae.bench.law.y")
+    cost, largest = now["batch"] * now["draws"], visit.page.evaluate("vae.bench.largest")
+    law = CASE.law("encoder", hold_z=True)
+    for batch in (min(cost, largest), max(1, cost // largest)):
+        spread = math.sqrt((law.between_images + law.between_draws * batch / cost) / batch)
+        assert low < spread < high
 
 
 def test_keys_halve_and_double_at_equal_cost(path: Path, open_page: Open) -> None:

@@ -75,6 +75,8 @@ def test_buttons_draw_the_seeds_draws_and_say_so(show: Callable[..., Visit]) -> 
     for text, count in (("Draw 1", 1), ("Draw 100", 101), ("Draw 1000", 1101)):
         visit.page.get_by_role("button", name=text, exact=True).click()
         assert state(visit)["draws"] == count
+        words = "1 draw" if count == 1 else f"{count} draws"
+        assert visit.page.locator("output").inner_text().endswith(f", {words}")
     assert state(visit)["noise"] == pytest.approx(normal_draws(0, 1101).tolist())
     assert state(visit)["epsilon"] == pytest.approx(normal_draws(0, 1101)[-1])
     assert trait(visit, "draws") == 1101
@@ -91,6 +93,7 @@ def test_buttons_draw_the_seeds_draws_and_say_so(show: Callable[..., Visit]) -> 
     for _ in range(11):
         visit.page.get_by_role("button", name="Draw 1000").click()
     assert state(visit)["draws"] == 10_000
+    assert "the most" in visit.page.locator("output").inner_text()
     visit.page.get_by_role("button", name="Clear").click()
     assert state(visit)["draws"] == 0
     visit.check()

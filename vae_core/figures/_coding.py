@@ -18,7 +18,7 @@ def bit_bars(z: Tensor, x: Tensor, names: Sequence[str]) -> Picture:
     place.bar(at, z.numpy(), color=ACCENT, label="z")
     place.bar(at, x.numpy(), bottom=z.numpy(), color=CLASSES[1], label="X given z")
     place.set_xticks(at, names)
-    place.set(ylabel="bits")
+    place.set(xlabel="digit", ylabel="bits")
     place.legend(loc="upper left", ncols=2)
     place.margins(y=0.2)
     return Picture(figure)

@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from vae_core._plot import ACCENT, CLASSES, STYLE
@@ -72,7 +73,7 @@ def gap_decay(
         place.loglog(sigmas, values, "o", ms=4, color=color)
         place.plot(
             sigmas, fit.constant * sigmas**fit.rate, color=color,
-            label=f"{name}: {fit.constant:.3g} σ^{fit.rate:.3f}",
+            label=f"{name}: ${fit.constant:.3g}\\,\\sigma^{{{fit.rate:.3f}}}$",
         )  # fmt: skip
     place.set(xlabel="σ of P(X|z)", ylabel="mean gap, nats")
     place.legend()
@@ -141,5 +142,8 @@ def plane_posteriors(cases: Sequence[PlanePosterior]) -> Picture:
             aspect="equal", xlabel="$z_1$",
         )  # fmt: skip
         place.tick_params(labelsize=7)
+        # Two numbers an axis: a panel this small has no room for more.
+        place.xaxis.set_major_locator(MaxNLocator(2))
+        place.yaxis.set_major_locator(MaxNLocator(3))
     axes[1, 0].set_ylabel("$z_2$")
     return Picture(figure)

@@ -54,6 +54,7 @@ class BitsPage {
     const pairs = node("div", { className: "vw-bits-pair" }, grid);
     this.shown = digitFigure(pairs, "X", spec.shape);
     this.decoded = digitFigure(pairs, "decoded from Q's mean", spec.shape);
+    this.verdict = node("p", { className: "vw-note vw-bits-verdict" }, pairs);
     const side = node("div", {}, grid);
     const { shift, scale } = spec.ranges;
     this.shift = labelled(side, "Shift of Q, in σ", { min: shift[0], max: shift[1], step: 0.05, value: this.values.shift }, (v) => this.set({ shift: v }));
@@ -95,6 +96,14 @@ class BitsPage {
     if (tell) this.say(`${fixed(this.now.yours.total, 1)} bits in all, fine ${fixed(this.fine, 1)} bits`);
   }
 
+  // What the change of Q did to each part of the message.
+  words() {
+    const { encoder, yours } = this.now;
+    if (this.values.shift === 0 && this.values.scale === 1) return "This is the encoder's own Q. Move or widen it, and see who pays.";
+    const change = (bits) => `${fixed(Math.abs(bits), 1)} bits ${bits < 0 ? "less" : "more"}`;
+    return `Beside the encoder's Q, z takes ${change(yours.z - encoder.z)}, and X given z ${change(yours.x - encoder.x)}.`;
+  }
+
   get fine() { return this.now.yours.total - this.now.encoder.total; }
 
   refresh() {
@@ -107,9 +116,9 @@ class BitsPage {
     const top = bitsScale(1.02 * Math.max(encoder.total, yours.total));
     for (const { key, name: whose, sum, strip, parts } of this.rows) {
       const { z, x, total } = this.now[key], fine = key === "yours" ? Math.max(0, this.fine) : 0;
-      // The fine is the end of the bar: what lies beyond the encoder's total.
-      const cut = total - fine;
-      [Math.min(z, cut), Math.max(0, cut - z), fine].forEach((bits, k) => { parts[k].style.width = `${(100 * bits) / top}%`; });
+      // The fine lies over the end of the bar: what is beyond the encoder's total.
+      [z, x, fine].forEach((bits, k) => { parts[k].style.width = `${(100 * bits) / top}%`; });
+      parts[2].style.left = `${(100 * (total - fine)) / top}%`;
       sum.textContent = `${fixed(total, 1)} bits`;
       strip.setAttribute("aria-label", `${whose}: z ${fixed(z, 1)} bits, X given z ${fixed(x, 1)} bits, in all ${fixed(total, 1)} bits`);
     }
@@ -122,6 +131,7 @@ class BitsPage {
       z: fixed(yours.z, 1), x: fixed(yours.x, 1), total: fixed(yours.total, 1),
       rate: fixed(yours.total / ledger.pixels, 3), fine: fixed(this.fine, 1),
     });
+    this.verdict.textContent = this.words();
     const most = Math.max(...yours.dimensions);
     this.columns.forEach((column, i) => { column.style.height = `${(100 * yours.dimensions[i]) / most}%`; });
     this.latentName.textContent = `Bits of z by latent dimension; the highest is ${fixed(most, 1)} bits`;

@@ -69,6 +69,7 @@ class BoundPanel {
       textContent: "Each dot is the bound from one block of k draws; the line is their mean, the band holds nine blocks of ten. "
         + "The dashed line is the estimate from all draws.",
     }, root);
+    this.buildHelp(root);
     this.say = announcer(root);
     this.traits = traits(model, ["k", "digit", "shuffle"], (name, value) => this.pull(name, value));
     undo.push(() => { this.traits.close(); this.rise.close(); this.bars.close(); });
@@ -93,6 +94,21 @@ class BoundPanel {
       canvas.width = canvas.height = 4 * Math.max(...this.shape);
       return { entry, canvas };
     });
+  }
+
+  buildHelp(root) {
+    const details = node("details", {}, root);
+    node("summary", { textContent: "Keys and gestures" }, details);
+    const list = node("dl", { className: "vw-keys" }, details);
+    for (const [keys, what] of [
+      ["drag the dot", "another k; a click in the left chart sets it there"],
+      ["Tab", "to a digit, the slider, a button, or the dot"],
+      ["arrows", "the next or the last k; each k shares the draws out evenly"],
+      ["Shuffle", "the same draws in another order, and so in other blocks"],
+    ]) {
+      node("dt", { textContent: keys }, list);
+      node("dd", { textContent: what }, list);
+    }
   }
 
   drawShelf() {
@@ -179,7 +195,7 @@ class BoundPanel {
       effective: `${this.effective.toFixed(1)} of ${this.k}`,
       all: withError(this.total.mean, this.total.error),
     });
-    this.barsTitle.textContent = this.k > BARS ? `The ${BARS} heaviest of ${this.k} weights` : `The first ${this.k} weights`;
+    this.barsTitle.textContent = this.k > BARS ? `The ${BARS} heaviest of ${this.k} weights` : this.k === 1 ? "The first weight" : `The first ${this.k} weights`;
     const top = Math.min(1, 1.1 * this.shares[0]);
     this.bars.setRange([0.4, Math.min(BARS, Math.max(5, this.k)) + 0.6], [0, top]);
     this.rise.describe(`The bound against the number of draws: ${fixed(this.now.mean, 2)} nats at ${this.k} draws, ${fixed(this.total.mean, 2)} at ${this.draws}`);
@@ -230,7 +246,9 @@ class BoundPanel {
     const at = several.map((i) => counts[i]);
     const edge = (share) => several.map((i) => quantileOf(curve[i].sorted, share));
     chart.area(ctx, at, edge(0.95), theme.accent, { base: edge(0.05), alpha: 0.16 });
-    chart.rule(ctx, "y", this.total.mean, theme.fg, { text: "all draws", side: this.total.mean > (chart.y[0] + chart.y[1]) / 2 ? 1 : -1 });
+    chart.rule(ctx, "y", this.total.mean, theme.fg, {
+      text: "all draws", side: this.total.mean > (chart.y[0] + chart.y[1]) / 2 ? 1 : -1, start: this.k > this.draws / 30, // clear of the dot
+    });
     const shown = this.now.blocks.slice(0, DOTS);
     chart.dots(ctx, shown.map(() => this.k), shown, theme.muted, { radius: 2, alpha: shown.length > 40 ? 0.35 : 0.8 });
     chart.line(ctx, counts, curve.map((bound) => bound.mean), theme.accent);

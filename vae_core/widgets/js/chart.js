@@ -135,7 +135,9 @@ class Chart {
       ctx.globalAlpha = 1;
       ctx.textAlign = "center";
       ctx.textBaseline = "top";
-      ctx.fillText(text, at, top + height + 5);
+      // A number at the very end of the axis stays on the canvas.
+      const half = ctx.measureText(text).width / 2;
+      ctx.fillText(text, Math.min(at, this.width - half), top + height + 5);
     }
     for (const [value, text] of this.ticksOf(1)) {
       const at = Math.round(this.py(value)) + 0.5;
@@ -220,7 +222,7 @@ class Chart {
   }
 
   // A whole line across at one value of an axis ("x" or "y").
-  rule(ctx, axis, value, color, { width = 1.5, dash = [5, 4], text = "", side = 1 } = {}) {
+  rule(ctx, axis, value, color, { width = 1.5, dash = [5, 4], text = "", side = 1, start = false } = {}) {
     const { left, top, width: w, height: h } = this.inner;
     const at = axis === "x" ? this.px(value) : this.py(value);
     ctx.strokeStyle = color;
@@ -232,10 +234,10 @@ class Chart {
     ctx.stroke();
     ctx.setLineDash([]);
     if (!text) return;
-    ctx.textAlign = axis === "x" ? (side > 0 ? "left" : "right") : "right";
+    ctx.textAlign = (axis === "x" ? side > 0 : start) ? "left" : "right";
     ctx.textBaseline = axis === "x" ? "top" : side > 0 ? "bottom" : "top";
     if (axis === "x") this.text(ctx, text, at + 5 * side, top + 3, color);
-    else this.text(ctx, text, left + w - 4, at - 3 * side, color);
+    else this.text(ctx, text, start ? left + 6 : left + w - 4, at - 3 * side, color);
   }
 
   // Words with a halo, at CSS pixels; set textAlign and textBaseline before.

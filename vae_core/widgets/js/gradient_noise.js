@@ -215,7 +215,8 @@ class NoiseBench {
     const bias = exact.mean - exact.truth;
     this.readout.set({
       truth: gradientNumber(exact.truth),
-      mean: `${gradientNumber(measured.mean)} ± ${gradientNumber(measured.error)}`,
+      // As many places for the value as for its error.
+      mean: [measured.mean, measured.error].map((v) => fixed(v, measured.error < 0.01 ? 4 : 3)).join(" ± "),
       bias: bias ? gradientNumber(bias) : "0",
       measured: gradientNumber(measured.deviation),
       exact: gradientNumber(deviation),
@@ -225,7 +226,8 @@ class NoiseBench {
     this.verdict.textContent = bias
       ? "The estimates gather, but not at the truth: with z held fixed the reconstruction sends no gradient to the encoder, "
         + "and only the KL’s is left. More images and more draws make this more certain, not more right."
-      : `Of this estimate’s variance, ${fixed(share, 0)} % comes from the draws of z and ${fixed(100 - share, 0)} % from which images are in the batch. `
+      : (this.hold_z ? "Holding z fixed changes nothing here: w does not stand in Q, so its gradient may move inside. " : "")
+        + `Of this estimate’s variance, ${fixed(share, 0)} % comes from the draws of z and ${fixed(100 - share, 0)} % from which images are in the batch. `
         + "More draws can lower only the first.";
     this.histogram.describe(`Histogram of ${this.values.length} estimates of the gradient by the ${GRADIENT_NAMES[this.parameter]}: mean ${gradientNumber(measured.mean)}, truth ${gradientNumber(exact.truth)}.`);
     this.law.describe(`Standard deviation against draws of z per image, both axes logarithmic: ${gradientNumber(measured.deviation)} measured at ${draws} draws and ${batch} images.`);
@@ -235,7 +237,10 @@ class NoiseBench {
   lawRange() {
     const { exact, batch, draws, largest, deviation } = this, cost = batch * draws;
     const most = Math.min(largest, cost);
-    const values = [deviation, gradientSpread(exact, batch, 1), gradientSpread(exact, cost / most, most), gradientSpread(exact, batch, largest)];
+    const values = [
+      deviation, gradientSpread(exact, batch, 1), gradientSpread(exact, batch, largest),
+      gradientSpread(exact, cost / most, most), gradientSpread(exact, most, cost / most), // both ends at equal cost
+    ];
     return [10 ** Math.floor(Math.log10(Math.min(...values)) - 0.15), 10 ** Math.ceil(Math.log10(Math.max(...values)) + 0.05)];
   }
 

@@ -243,6 +243,8 @@ class ReparExplorer {
     running.rule(ctx, "y", this.exactly.exact, theme.fg, { dash: [], text: "exact" });
     running.line(ctx, this.counts, this.means.score, theme.classes[1]);
     running.line(ctx, this.counts, this.means.path, theme.classes[0]);
+    // One draw makes no line yet.
+    if (this.draws === 1) ["path", "score"].forEach((key, k) => running.dots(ctx, [1], this.means[key], theme.classes[k], { radius: 4 }));
   }
 
   refresh() {
@@ -264,7 +266,7 @@ class ReparExplorer {
     this.curve.setRange(null, this.known[this.function].y);
     this.axes.redraw();
     this.fTitle.textContent = `f(z) = ${this.functions.find(([name]) => name === this.function)[1]}: its height (orange), its slope (blue)`;
-    this.count.textContent = `seed ${this.seed}, ${this.draws} draws`;
+    this.count.textContent = `seed ${this.seed}, ${this.draws} draw${this.draws === 1 ? "" : "s"}${this.draws === this.limit ? ", the most" : ""}`;
     this.paintTable();
   }
 
