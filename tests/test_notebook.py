@@ -15,6 +15,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from vae_core import notebook
+from vae_core.evaluation import Estimate
 from vae_core.notebook import Choice, Question, claim, quiz, table
 
 
@@ -76,6 +77,15 @@ def test_a_table_is_html_for_a_page_and_aligned_text_for_print() -> None:
     assert '<th scope="row">a&lt;b</th><td>1.235</td><td>3</td>' in page
     assert page.count("<tr>") == 3
     assert repr(shown).splitlines() == ["model  nats   n", "a<b    1.235  3", "c      2      40"]
+
+
+def test_a_page_sets_the_signs_and_powers_of_a_table() -> None:
+    row = {"model": "x-2", "a": -75.6, "b": 9.888e-05, "c": Estimate(-4.82e-6, 9.9e-8), "d": "1-2"}
+    shown = table([row])
+    page = shown._repr_html_()
+    assert '<th scope="row">x-2</th><td>−75.6</td><td>9.888 × 10<sup>−5</sup></td>' in page
+    assert "<td>(−4.820 ±\N{NO-BREAK SPACE}0.099) × 10<sup>−6</sup></td><td>1-2</td>" in page
+    assert "-75.6  9.888e-05  (-4.820 ± 0.099)e-6  1-2" in repr(shown)
 
 
 def test_a_table_needs_rows_that_are_alike() -> None:

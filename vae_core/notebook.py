@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,10 +57,20 @@ class _Shown:
         return self._text
 
 
+# A sign, not a hyphen within a word; a number as Python writes it when it is very small or large.
+_SIGN = re.compile(r"(?<![\w.])-(?=\d)")
+_POWER = re.compile(r"(?<=[\d)])e([+-])(\d+)\b")
+
+
+def _power_of_ten(match: re.Match[str]) -> str:
+    return f" × 10<sup>{'−' if match[1] == '-' else ''}{int(match[2])}</sup>"
+
+
 def table(rows: Sequence[Mapping[str, Any]]) -> _Shown:
     """``rows``, alike in their keys, as a table; the first column heads each row.
 
-    Floats are shown to four significant digits; anything else by its own ``str``.
+    Floats are shown to four significant digits; anything else by its own ``str``. On a page signs
+    and powers of ten are typeset.
     """
     if not rows or any(list(row) != list(rows[0]) for row in rows):
         raise ValueError("a table needs at least one row, and the same columns in every row")
@@ -67,12 +78,17 @@ def table(rows: Sequence[Mapping[str, Any]]) -> _Shown:
     def text(value: Any) -> str:
         return f"{value:.4g}" if isinstance(value, float) else str(value)
 
+    def typeset(cell: str) -> str:
+        """A minus is no hyphen, a power of ten is one, and ± begins a line and ends none."""
+        cell = _SIGN.sub("−", cell).replace(" ± ", " ±\N{NO-BREAK SPACE}")
+        return _POWER.sub(_power_of_ten, html.escape(cell))
+
     columns = list(rows[0])
     cells = [[text(row[column]) for column in columns] for row in rows]
     head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
     body = "".join(
         f'<tr><th scope="row">{html.escape(first)}</th>'
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in rest)
+        + "".join(f"<td>{typeset(cell)}</td>" for cell in rest)
         + "</tr>"
         for first, *rest in cells
     )
