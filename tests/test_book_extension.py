@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import threading
 from pathlib import Path
@@ -43,6 +44,24 @@ class TestDocstrings:
         assert (
             vae_book.as_markup("z [..., latent], in [0, 1]") == "z ``[..., latent]``, in ``[0, 1]``"
         )
+
+    def test_a_widget_shows_the_arguments_of_its_own(self) -> None:
+        class Shown:
+            def __new__(cls, *args: object, **kwargs: object) -> Shown:
+                return super().__new__(cls)
+
+            def __init__(self, model: int, *, best: bool = False) -> None: ...
+
+        def found(what: str, given: str) -> object:
+            return vae_book.own_arguments(None, what, "Shown", Shown, None, given, None)  # type: ignore[arg-type]
+
+        # Python itself looks at __new__ here; traitlets gives its classes a signature of their own.
+        Shown.__signature__ = inspect.signature(  # type: ignore[attr-defined]
+            lambda model, *, best=False: None
+        )
+        assert found("class", "(*args: t.Any, **kwargs: t.Any)") == ("(model, *, best=False)", None)
+        assert found("class", "(model)") is None
+        assert found("function", "(*args)") is None
 
     def test_stars_and_bars_are_themselves(self) -> None:
         assert vae_book.as_markup("D[q || p] = 2 * x") == r"D[q \|\| p] = 2 \* x"

@@ -130,6 +130,10 @@ def test_classify_gives_probabilities_in_the_order_of_the_images() -> None:
 def test_estimate_shows_its_error_to_two_digits() -> None:
     assert str(evaluation.Estimate(3.14159, 0.0123)) == "3.142 ± 0.012"
     assert str(evaluation.Estimate(314.159, 12.3)) == "314 ± 12"
+    assert str(evaluation.Estimate(0.0173, 0.0073)) == "0.0173 ± 0.0073"
+    assert str(evaluation.Estimate(-4.82e-6, 9.9e-8)) == "(-4.820 ± 0.099)e-6"
+    assert str(evaluation.Estimate(6e-6, 9.1e-5)) == "(0.6 ± 9.1)e-5"
+    assert str(evaluation.Estimate(2.5, 1e-9)) == "2.5000000000 ± 0.0000000010"
     exact = evaluation.mean_estimate(torch.tensor([1.0, 2.0, 3.0, 4.0]))
     assert exact == pytest.approx((2.5, math.sqrt(5 / 3) / 2))
 

@@ -34,6 +34,8 @@ LOADS = ["import math", "vae = zoo.load('vae-2')", "glue('x', f(vae))"]
         ("'0.838 ± 0.077'", "'1.30 ± 0.08'", glued.TRAINING, False),
         ("'0.838 ± 0.077'", "'0.838 ± 0.5'", glued.TRAINING, False),  # not by stating more noise
         ("'−0.0173 ± 0.0073'", "'-0.02 ± 0.007'", glued.TRAINING, True),
+        ("'(4.82 ± 0.10)e-6'", "'(4.75 ± 0.10)e-6'", glued.ROUNDING, True),
+        ("'(4.82 ± 0.10)e-6'", "'(4.82 ± 0.10)e-5'", glued.TRAINING, False),
         ("'0.838 ± 0.077 nats'", "'0.838 ± 0.077 bits'", glued.TRAINING, False),
     ],
 )

@@ -10,7 +10,7 @@ import torch
 from scipy import integrate, stats
 from torch import Tensor
 
-from vae_core.maps import MAPS, MEANS, SIGMAS, WEIGHTS, GaussianMap, log_normal
+from vae_core.maps import MAPS, TWO_PEAKS, GaussianMap, Mixture, log_normal, quantile
 
 LINE = [name for name, item in MAPS.items() if item.dim == 1]
 PLANE = [name for name, item in MAPS.items() if item.dim == 2]
@@ -69,12 +69,35 @@ def test_a_quantile_map_is_scipys(name: str) -> None:
 def test_two_peaks_have_the_mixtures_distribution() -> None:
     z = torch.linspace(-4, 4, 81, dtype=torch.float64)[:, None]
     x = MAPS["two-peaks"](z)[:, 0].numpy()
-    parts = list(zip(WEIGHTS, MEANS, SIGMAS, strict=True))
+    parts = list(zip(*TWO_PEAKS, strict=True))
     cumulative = sum(w * stats.norm.cdf(x, m, s) for w, m, s in parts)
     density = sum(w * stats.norm.pdf(x, m, s) for w, m, s in parts)
     np.testing.assert_allclose(cumulative, stats.norm.cdf(z[:, 0]), atol=1e-12)
     found = MAPS["two-peaks"].log_prob(torch.as_tensor(x)[:, None]).exp()
     np.testing.assert_allclose(found, density, rtol=1e-9)
+
+
+def test_a_mixture_keeps_its_digits_far_out() -> None:
+    """Against sums of SciPy's own logs, at eighty standard deviations of a part too."""
+    law = Mixture((0.2, 0.8), (-1.0, 3.0), (0.5, 2.0))
+    x = torch.tensor([-40.0, -3.0, 0.0, 2.5, 50.0], dtype=torch.float64)
+    parts = list(zip(*law, strict=True))
+    for found, each in (
+        (law.log_prob(x), stats.norm.logpdf),
+        (law.log_tails(x)[0], stats.norm.logcdf),
+        (law.log_tails(x)[1], stats.norm.logsf),
+    ):
+        expected = np.logaddexp.reduce([math.log(w) + each(x, m, s) for w, m, s in parts])
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    slopes = (law.log_prob(x + 1e-5) - law.log_prob(x - 1e-5)) / 2e-5
+    torch.testing.assert_close(law.score(x), slopes, rtol=1e-6, atol=1e-8)
+
+
+def test_the_quantile_of_a_gaussian_is_a_line() -> None:
+    """Out to 12 standard deviations on both sides, where one of the tails is 1 to all digits."""
+    z = torch.linspace(-12, 12, 49, dtype=torch.float64)[:, None]
+    law = Mixture((1.0,), (0.7,), (1.3,))
+    torch.testing.assert_close(quantile(law.log_tails, z), 0.7 + 1.3 * z, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", PLANE)

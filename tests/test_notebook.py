@@ -16,6 +16,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from vae_core import notebook
+from vae_core._typography import typeset
+from vae_core.evaluation import Estimate
 from vae_core.notebook import Choice, Question, claim, quiz, table
 
 
@@ -83,11 +85,20 @@ def test_a_table_is_html_for_a_page_and_aligned_text_for_print() -> None:
     ("value", "written"),
     [
         (1.23456e-4, "0.0001235"), (4.7621e-6, "4.762 × 10⁻⁶"), (14083.2, "14,080"),
-        (999_951.0, "1 × 10⁶"), (-1.98312e10, "-1.983 × 10¹⁰"), (math.inf, "inf"),
+        (999_951.0, "1 × 10⁶"), (-1.98312e10, "−1.983 × 10¹⁰"), (math.inf, "inf"),
     ],
 )  # fmt: skip
 def test_a_table_writes_large_and_small_numbers_as_people_do(value: float, written: str) -> None:
     assert f"<td>{written}</td>" in table([{"a": "b", "v": value}])._repr_html_()
+
+
+def test_a_page_sets_the_signs_and_powers_of_a_table() -> None:
+    row = {"model": "x-2", "a": -75.6, "b": 9.888e-05, "c": Estimate(-4.82e-6, 9.9e-8), "d": "1-2"}
+    shown = table([row])
+    page = shown._repr_html_()
+    assert '<th scope="row">x-2</th><td>−75.6</td><td>9.888 × 10⁻⁵</td>' in page
+    assert "<td>(−4.820 ±\N{NO-BREAK SPACE}0.099) × 10⁻⁶</td><td>1-2</td>" in page
+    assert "-75.6  9.888 × 10⁻⁵  (-4.820 ± 0.099)e-6  1-2" in repr(shown)
 
 
 def test_a_table_needs_rows_that_are_alike() -> None:
@@ -131,3 +142,18 @@ def test_glued_numpy_numbers_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     notebook.glue("a", np.float64(0.25))
     notebook.glue("b", np.int64(3))
     assert [repr(value) for value in kept.values()] == ["0.25", "3"]
+
+
+@pytest.mark.parametrize(
+    ("written", "set_"),
+    [
+        ("-0.034 ± 0.015", "−0.034 ±\N{NO-BREAK SPACE}0.015"),
+        ("N(-1.5, 2)", "N(−1.5, 2)"),
+        ("7.078e+04 and 4.8e-06", "7.078 × 10⁴ and 4.8 × 10⁻⁶"),
+        ("(-4.820 ± 0.099)e-6", "(−4.820 ±\N{NO-BREAK SPACE}0.099) × 10⁻⁶"),
+        ("2325507 of 0.0003245", "2,325,507 of 0.0003245"),
+        ("vae-2, 3-5, -ELBO, f(x)-1, 1e5x", "vae-2, 3-5, -ELBO, f(x)-1, 1e5x"),
+    ],
+)
+def test_computed_numbers_are_set_as_a_printer_would(written: str, set_: str) -> None:
+    assert typeset(written) == set_

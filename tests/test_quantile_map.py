@@ -10,7 +10,7 @@ import pytest
 from scipy import integrate, special, stats
 
 from vae_core.evaluation import GaussianQ, QuantileMap, fit_decay
-from vae_core.evaluation._quantile_map import DENSITIES, MIXTURE
+from vae_core.evaluation._quantile_map import DENSITIES, TWO_GAUSSIANS
 
 SMOOTH = ("mixture", "gumbel", "logistic")
 FROZEN = {"gumbel": stats.gumbel_r(), "logistic": stats.logistic(), "uniform": stats.uniform()}
@@ -18,7 +18,9 @@ FROZEN = {"gumbel": stats.gumbel_r(), "logistic": stats.logistic(), "uniform": s
 
 def distribution(name: str, x: np.ndarray) -> np.ndarray:
     if name == "mixture":
-        return np.sum([w * special.ndtr((x - m) / s) for w, m, s in MIXTURE], axis=0)
+        return np.sum(
+            [w * special.ndtr((x - m) / s) for w, m, s in zip(*TWO_GAUSSIANS, strict=True)], axis=0
+        )
     return FROZEN[name].cdf(x)
 
 

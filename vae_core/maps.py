@@ -11,17 +11,15 @@ Everything is computed in float64.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["MAPS", "GaussianMap"]
+__all__ = ["MAPS", "TWO_PEAKS", "GaussianMap", "Mixture", "quantile"]
 
 Function = Callable[[Tensor], Tensor]
-# Two peaks: the weights, means and standard deviations of a mixture of two Gaussians.
-WEIGHTS, MEANS, SIGMAS = (0.35, 0.65), (-2.0, 1.5), (0.6, 1.0)
 
 
 class GaussianMap(NamedTuple):
@@ -78,11 +76,6 @@ def _on_line(title: str, g: Function, inverse: Function, log_density: Function) 
 # ------------------------------------------------------------------------------ one dimension
 
 
-def _upper(z: Tensor) -> Tensor:
-    """1 - Φ(z), precise where Φ(z) is close to 1."""
-    return torch.special.ndtr(-z)
-
-
 def _inside(x: Tensor, low: float, high: float) -> Tensor:
     return torch.where((x > low) & (x < high), x, math.nan)
 
@@ -95,37 +88,82 @@ def _log_arcsine(x: Tensor) -> Tensor:
     return -math.log(math.pi) - 0.5 * (x.log() + torch.log1p(-x))
 
 
-def _mixture(x: Tensor, part: Function) -> Tensor:
-    """Weighted sum of ``part`` of the standardised x over the two peaks."""
-    pieces = [w * part((x - m) / s) for w, m, s in zip(WEIGHTS, MEANS, SIGMAS, strict=True)]
-    return pieces[0] + pieces[1]
+# --- quantile maps without a closed form -------------------------------------------------------
 
 
-def _two_peaks(z: Tensor) -> Tensor:
-    """x with P(x) = Φ(z), halved down: the mixture's cumulative distribution has no inverse in
-    closed form. The smaller tail is compared, since it is the one that keeps its digits."""
-    low, high = torch.full_like(z, -30.0), torch.full_like(z, 30.0)
-    right = z > 0
-    wanted = torch.special.ndtr(-z.abs())
-    for _ in range(70):
+class Mixture(NamedTuple):
+    """A mixture of Gaussians on the line, one number a part in each field; x of any shape, float64.
+
+    Everything is worked out in logs: far out the density itself is too small for a number.
+    """
+
+    weights: tuple[float, ...]
+    means: tuple[float, ...]
+    sigmas: tuple[float, ...]
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """The log density at x, same shape, in nats."""
+        return self._logs(x).logsumexp(0)
+
+    def score(self, x: Tensor) -> Tensor:
+        """d log p / dx, same shape as x."""
+        shares = self._logs(x).softmax(0)
+        pulls = [(m - x) / s**2 for m, s in zip(self.means, self.sigmas, strict=True)]
+        return (shares * torch.stack(pulls)).sum(0)
+
+    def log_tails(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(log F(x), log(1 - F(x))), both exact where they are far below zero."""
+        below, above = (
+            torch.stack(
+                [
+                    math.log(w) + torch.special.log_ndtr(sign * (x - m) / s)
+                    for w, m, s in self._parts()
+                ]
+            ).logsumexp(0)
+            for sign in (1, -1)
+        )
+        return below, above
+
+    def _parts(self) -> Iterator[tuple[float, float, float]]:
+        return zip(self.weights, self.means, self.sigmas, strict=True)
+
+    def _logs(self, x: Tensor) -> Tensor:
+        """Each part's log weight plus log density: [parts, *x.shape]."""
+        return torch.stack(
+            [
+                math.log(w / s) - 0.5 * ((x - m) / s) ** 2 - 0.5 * math.log(2 * math.pi)
+                for w, m, s in self._parts()
+            ]
+        )
+
+
+def quantile(log_tails: Callable[[Tensor], tuple[Tensor, Tensor]], z: Tensor) -> Tensor:
+    """The quantile map: x with F(x) = Φ(z), same shape as z, for a law known by its tails.
+
+    An interval is halved until float64 has no number left inside it, always by the smaller of the
+    two tails: it is the one that keeps its digits. x is looked for in [-100, 100].
+    """
+    low, high = torch.full_like(z, -100.0), torch.full_like(z, 100.0)
+    wanted = torch.special.log_ndtr(-z.abs())
+    for _ in range(80):
         middle = (low + high) / 2
-        tail = torch.where(right, _mixture(middle, _upper), _mixture(middle, torch.special.ndtr))
-        too_high = torch.where(right, tail < wanted, tail > wanted)
+        below, above = log_tails(middle)
+        too_high = torch.where(z < 0, below >= wanted, above <= wanted)
         low, high = torch.where(too_high, low, middle), torch.where(too_high, middle, high)
     return (low + high) / 2
 
 
+#: The law of the map two-peaks.
+TWO_PEAKS = Mixture(weights=(0.35, 0.65), means=(-2.0, 1.5), sigmas=(0.6, 1.0))
+
+
+def _two_peaks(z: Tensor) -> Tensor:
+    return quantile(TWO_PEAKS.log_tails, z)
+
+
 def _two_peaks_inverse(x: Tensor) -> Tensor:
-    below, above = _mixture(x, torch.special.ndtr), _mixture(x, _upper)
+    below, above = (tail.exp() for tail in TWO_PEAKS.log_tails(x))
     return torch.where(below < 0.5, torch.special.ndtri(below), -torch.special.ndtri(above))
-
-
-def _log_two_peaks(x: Tensor) -> Tensor:
-    parts = [
-        math.log(w / s) - 0.5 * ((x - m) / s) ** 2 - 0.5 * math.log(2 * math.pi)
-        for w, m, s in zip(WEIGHTS, MEANS, SIGMAS, strict=True)
-    ]
-    return torch.logaddexp(*parts)
 
 
 # ------------------------------------------------------------------------------ two dimensions
@@ -191,5 +229,5 @@ MAPS: dict[str, GaussianMap] = {
         lambda x: torch.special.ndtri(2 / math.pi * _inside(x, 0.0, 1.0).sqrt().asin()),
         _log_arcsine,
     ),
-    "two-peaks": _on_line("Two peaks", _two_peaks, _two_peaks_inverse, _log_two_peaks),
+    "two-peaks": _on_line("Two peaks", _two_peaks, _two_peaks_inverse, TWO_PEAKS.log_prob),
 }

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from vae_core._progress import in_notebook
+from vae_core._typography import raised, typeset
 
 __all__ = ["Choice", "Question", "claim", "glue", "quiz", "table"]
 
 _quiz_number = itertools.count(1)
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def glue(name: str, value: Any) -> None:
@@ -62,7 +62,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> _Shown:
     """``rows``, alike in their keys, as a table; the first column heads each row.
 
     Floats are shown to four significant digits, very large and very small ones as people write
-    them, 1.41 × 10⁸; anything else by its own ``str``.
+    them, 1.41 × 10⁸; anything else by its own ``str``. On a page signs and powers of ten are
+    typeset, and thousands marked.
     """
     if not rows or any(list(row) != list(rows[0]) for row in rows):
         raise ValueError("a table needs at least one row, and the same columns in every row")
@@ -75,14 +76,14 @@ def table(rows: Sequence[Mapping[str, Any]]) -> _Shown:
             return digits
         if 0 < int(power) < 6:
             return f"{float(f'{value:.4g}'):,.0f}"
-        return f"{digits} × 10{str(int(power)).translate(_RAISED)}"
+        return f"{digits} × 10{raised(int(power))}"
 
     columns = list(rows[0])
     cells = [[text(row[column]) for column in columns] for row in rows]
     head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
     body = "".join(
         f'<tr><th scope="row">{html.escape(first)}</th>'
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in rest)
+        + "".join(f"<td>{html.escape(typeset(cell))}</td>" for cell in rest)
         + "</tr>"
         for first, *rest in cells
     )

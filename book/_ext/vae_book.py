@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -196,6 +197,20 @@ def read_docstring(
     lines[:] = GoogleDocstring(text, NAPOLEON).lines() if sections else text.split("\n")
 
 
+def own_arguments(
+    app: Sphinx, what: str, name: str, described: Any, options: Any, given: str | None, back: Any
+) -> tuple[str, None] | None:
+    """A widget's arguments are those of its ``__init__``; Sphinx shows its metaclass's, any at all.
+
+    Without types: the text below names them, and most belong to other pages' modules.
+    """
+    if what != "class" or not (given or "").startswith("(*args"):
+        return None
+    signature = inspect.signature(described)
+    bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    return str(signature.replace(parameters=bare, return_annotation=signature.empty)), None
+
+
 def skip_field(
     app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any
 ) -> bool | None:
@@ -336,6 +351,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-resolved", fill_running_times)
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", read_docstring)
+    app.connect("autodoc-process-signature", own_arguments)
     app.connect("autodoc-skip-member", skip_field)
     # After the theme has made its buttons (its handlers run at the default priority).
     app.connect("html-page-context", finish_page, priority=900)

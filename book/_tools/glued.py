@@ -24,7 +24,7 @@ ROUNDING, TRAINING = 1e-4, 0.05
 TRAINS = re.compile(r"\bzoo\.load\(|\btraining\.fit\(|\bfit\(|\.backward\(|\boptim\.")
 WHOLE = re.compile(r"[+-]?\d+")
 NUMBER = r"[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
-WITH_ERROR = re.compile(rf"(['\"]?)({NUMBER}) ± ({NUMBER})(.*)", re.DOTALL)
+WITH_ERROR = re.compile(rf"(['\"]?\(?)({NUMBER}) ± ({NUMBER})(.*)", re.DOTALL)
 
 
 def tolerance(sources: Sequence[str]) -> float:

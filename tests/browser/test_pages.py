@@ -136,7 +136,8 @@ CUT = """() => {
         }
         return false;
     };
-    const kinds = ".bd-article mjx-container svg, .bd-article .cell_output img, .prev-next-area a p";
+    const shown = ["mjx-container svg", ".cell_output img"].map((kind) => `.bd-article ${kind}`);
+    const kinds = [...shown, ".prev-next-area a p"].join(", ");
     return [...document.querySelectorAll(kinds)]
         .filter((box) => box.getClientRects().length && !box.closest("mjx-assistive-mml"))
         .filter((box) => box.getBoundingClientRect().right > innerWidth && !reach(box))

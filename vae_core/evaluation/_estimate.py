@@ -16,10 +16,16 @@ class Estimate(NamedTuple):
     standard_error: float
 
     def __str__(self) -> str:
-        """Value ± standard error, to the standard error's second digit."""
+        """Value ± standard error, to the standard error's second digit.
+
+        Both below 0.001, and more than five decimals to write: by a power of ten, (4.82 ± 0.10)e-6.
+        """
         if not (math.isfinite(self.standard_error) and self.standard_error > 0):
             return f"{self.value:.4g}"
         digits = max(0, 1 - math.floor(math.log10(self.standard_error)))
+        power = math.floor(math.log10(max(abs(self.value), self.standard_error)))
+        if digits > 5 and power < -3:
+            return f"({Estimate(*(part / 10.0**power for part in self))})e{power}"
         return f"{self.value:.{digits}f} ± {self.standard_error:.{digits}f}"
 
 

@@ -1,6 +1,7 @@
 """One-dimensional data with the decoder that makes it exactly: the error term as sigma goes to 0.
 
-For data X with distribution function F, the map f = F⁻¹ ∘ Φ turns z ~ N(0, 1) into X. With the
+For data X with distribution function F, the map f = F⁻¹ ∘ Φ turns z ~ N(0, 1) into X
+(:func:`vae_core.maps.quantile`); here it becomes the decoder of a model. With the
 model P(X|z) = N(f(z), sigma²) and Q(z|X) = N(g(X), (sigma g'(X))²), g = f⁻¹, the divergence
 D[Q(z|X) || P(z|X)] goes to zero with sigma (Doersch 2016, appendix A). Here it is integrated.
 Everything is float64 and in nats; js/posterior_explorer.js does the same sums on the same points.
@@ -10,12 +11,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from scipy import special
+from torch import Tensor
 
 from vae_core.evaluation._one_latent import GaussianQ
+from vae_core.maps import Mixture, quantile
 
 LOG_2PI = math.log(2 * math.pi)
 # The map is tabulated at these z and interpolated (quintic, with both derivatives); beyond them,
@@ -42,28 +46,20 @@ class Density(NamedTuple):
     log_tails: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-# The mixture's weights, means and standard deviations.
-MIXTURE = ((0.4, -1.2, 0.6), (0.6, 1.2, 0.7))
+TWO_GAUSSIANS = Mixture(weights=(0.4, 0.6), means=(-1.2, 1.2), sigmas=(0.6, 0.7))
 
 
-def _parts(x: np.ndarray) -> list[np.ndarray]:
-    return [w * np.exp(-0.5 * ((x - m) / s) ** 2 - LOG_2PI / 2) / s for w, m, s in MIXTURE]
+def _arrays(pair: tuple[Tensor, Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    return pair[0].numpy(), pair[1].numpy()
 
 
-def _mixture_score(x: np.ndarray) -> np.ndarray:
-    logs = np.array(
-        [math.log(w / s) - 0.5 * ((x - m) / s) ** 2 for w, m, s in MIXTURE]
-    )  # in logs: far out the density itself is too small for a number
-    shares = special.softmax(logs, axis=0)
-    return np.sum([p * (m - x) / s**2 for p, (_, m, s) in zip(shares, MIXTURE, strict=True)], 0)
+def _tensors(pair: tuple[np.ndarray, np.ndarray]) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(pair[0]), torch.from_numpy(pair[1])
 
 
-def _mixture_tails(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    sides = []
-    for sign in (1, -1):
-        logs = [math.log(w) + special.log_ndtr(sign * (x - m) / s) for w, m, s in MIXTURE]
-        sides.append(np.logaddexp.reduce(logs, axis=0))
-    return sides[0], sides[1]
+def _of_tensors(function: Callable[[Tensor], Tensor]) -> Curve:
+    """A function of tensors as one of arrays."""
+    return lambda x: function(torch.as_tensor(x, dtype=torch.float64)).numpy()
 
 
 def _gumbel_tails(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -84,7 +80,12 @@ def _uniform_tails(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 DENSITIES: dict[str, Density] = {
-    "mixture": Density("Two Gaussians", lambda x: sum(_parts(x)), _mixture_score, _mixture_tails),  # type: ignore[arg-type, return-value]
+    "mixture": Density(
+        "Two Gaussians",
+        _of_tensors(lambda x: TWO_GAUSSIANS.log_prob(x).exp()),
+        _of_tensors(TWO_GAUSSIANS.score),
+        lambda x: _arrays(TWO_GAUSSIANS.log_tails(torch.as_tensor(x, dtype=torch.float64))),
+    ),
     "gumbel": Density(
         "Gumbel", _gumbel_pdf, lambda x: np.expm1(np.minimum(-x, 700)), _gumbel_tails
     ),
@@ -112,21 +113,6 @@ def _trapezoid(reach: float, count: int) -> tuple[np.ndarray, np.ndarray]:
     return points, weights * np.exp(-0.5 * points**2 - LOG_2PI / 2)
 
 
-def _inverse(log_tails: Callable[..., Any], z: np.ndarray) -> np.ndarray:
-    """x with F(x) = Φ(z), by bisection on the tail that is the smaller."""
-
-    def above(x: np.ndarray) -> np.ndarray:
-        low, high = log_tails(x)
-        return np.where(z < 0, low >= special.log_ndtr(z), high <= special.log_ndtr(-z))
-
-    low, high = np.full_like(z, -100.0), np.full_like(z, 100.0)
-    for _ in range(80):  # 200 / 2^80: below the spacing of float64
-        middle = (low + high) / 2
-        over = above(middle)
-        low, high = np.where(over, low, middle), np.where(over, middle, high)
-    return (low + high) / 2
-
-
 class QuantileMap:
     """The model whose decoder is f = F⁻¹ ∘ Φ, for one of ``DENSITIES``.
 
@@ -142,7 +128,8 @@ class QuantileMap:
         if density == "uniform":
             self._f = special.ndtr(self._z)
         else:
-            self._f = _inverse(self.density.log_tails, self._z)
+            z = torch.from_numpy(self._z)
+            self._f = quantile(lambda x: _tensors(self.density.log_tails(x.numpy())), z).numpy()
         # f' = φ(z) / p(f), because f carries N(0, 1) to p; f'' by differentiating that once more.
         phi = np.exp(-0.5 * self._z**2 - LOG_2PI / 2)
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -12,7 +12,11 @@ from vae_core._plot import ACCENT, CLASSES, HALO, INK
 from vae_core.evaluation import TradeOff
 from vae_core.figures._picture import Picture, _subplots
 
-MARKS = ("*", "D")
+# The second is hollow and larger, so that both can be seen where they meet.
+MARKS: tuple[dict[str, Any], ...] = (
+    {"marker": "*", "ms": 8},
+    {"marker": "D", "ms": 10, "mfc": "none", "mew": 1.6},
+)
 
 
 def _draw_trade_off(
@@ -34,7 +38,7 @@ def _draw_trade_off(
         )
     for (name, point), mark in zip(others.items(), MARKS, strict=False):
         at = point.rate.value, point.squared_error.value
-        axes.plot(*at, mark, color=CLASSES[1], ms=9, label=f"σ {name}")
+        axes.plot(*at, ls="", color=CLASSES[1], label=f"σ {name}", **mark)
     axes.set(xlabel="rate, nats", ylabel="squared error", title="rate and squared error")
     axes.legend(loc="upper right")
 
@@ -52,9 +56,8 @@ def _draw_bound(
         "o", color=INK, ms=4.5, label="trained at this σ",
     )  # fmt: skip
     for (name, point), mark in zip(others.items(), MARKS, strict=False):
-        axes.plot(
-            point.sigma, point.negative_elbo.value, mark, color=CLASSES[1], ms=9, label=f"σ {name}"
-        )
+        at = point.sigma, point.negative_elbo.value
+        axes.plot(*at, ls="", color=CLASSES[1], label=f"σ {name}", **mark)
     axes.set_xscale("log")
     ticks = [0.1, 0.2, 0.5, 1, 2, 3]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -62,7 +65,7 @@ def _draw_bound(
     top = max(point.negative_elbo.value for point in points)
     low = min(point.negative_elbo.value for point in [*points, *others.values()])
     axes.set(xlabel="σ, pixel units", ylabel="−ELBO, nats", title="the bound")
-    axes.set_ylim(low - 0.08 * (top - low), 1.15 * top)
+    axes.set_ylim(low - 0.08 * (top - low), 1.5 * top)  # the legend needs the room above
     axes.legend(loc="upper center", fontsize=8)
 
 

@@ -72,7 +72,7 @@ class MapExplorer(BrowserWidget):
                     name: {"title": item.title, "dim": item.dim, "view": VIEWS[name]}
                     for name, item in maps.MAPS.items()
                 },
-                "peaks": {"weights": maps.WEIGHTS, "means": maps.MEANS, "sigmas": maps.SIGMAS},
+                "peaks": maps.TWO_PEAKS._asdict(),
             },
             blobs=[],
             **state,

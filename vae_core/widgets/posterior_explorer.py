@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from vae_core._plot import ACCENT, CLASSES, STYLE
 from vae_core.evaluation import GaussianQ, QuantileMap
-from vae_core.evaluation._quantile_map import DENSITIES, MIXTURE
+from vae_core.evaluation._quantile_map import DENSITIES, TWO_GAUSSIANS
 from vae_core.widgets._base import BrowserWidget
 from vae_core.widgets._payload import Blob
 
@@ -96,7 +96,7 @@ class PosteriorExplorer(BrowserWidget):
         super().__init__(
             payload={
                 "cases": cases,
-                "mixture": [list(part) for part in MIXTURE],
+                "mixture": [list(part) for part in zip(*TWO_GAUSSIANS, strict=True)],
                 "sigmas": list(SIGMAS),
                 "codes": CODES,
             },

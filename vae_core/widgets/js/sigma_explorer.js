@@ -137,7 +137,10 @@ class SigmaPage {
     if (this.show === "codes") plane.points(ctx, now.codes, theme, { out: this.classKey.out, alpha: 0.75, radius: 2 });
     plane.circles(ctx, theme);
     plane.numbers(ctx, theme);
-    if (this.show === "codes") plane.classLabels(ctx, now.codes, this.classes, theme, this.classKey.out);
+    // Where no latent is active all codes lie on one spot: names pushed apart would tell of places.
+    if (this.show === "codes" && now.active > 0) {
+      plane.classLabels(ctx, now.codes, this.classes, theme, this.classKey.out);
+    }
   }
 
   // Decoded a few at a time, so that the page stays responsive; the next redraw goes on.
