@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import math
@@ -23,6 +24,7 @@ DIRECTIVE = re.compile(
 )
 CHECK = re.compile(r"exercises\.check\(\s*\"(\w+)\",\s*(\w+)\s*\)")
 CODE = re.compile(r"^ *```python\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+IMPORT = re.compile(r"^(?:import|from) (?!vae_core)[\w. ]+(?:, \w+)*$", re.MULTILINE)
 MODULES = ("coding", "data", "distributions", "evaluation", "maps", "models", "objectives")
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -32,6 +34,29 @@ class Solution(NamedTuple):
     exercise: str
     answer: str
     code: str
+
+
+def functions(code: str) -> str:
+    """The imports and functions of a cell: what an answer is, without what is done with it."""
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef)
+    kept = [node for node in ast.parse(code).body if isinstance(node, kinds)]
+    return "\n\n".join(ast.get_source_segment(code, node) or "" for node in kept)
+
+
+def gated(cells: list[dict[str, Any]]) -> dict[str, str]:
+    """Solutions with cells, between gates, by the label they answer; the cells' code as fences."""
+    found: dict[str, str] = {}
+    label = ""
+    for cell in cells:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code" and label:
+            found[label] += f"```python\n{functions(source)}\n```\n"
+        elif cell["cell_type"] == "markdown":
+            for gate in re.finditer(r"\{solution-(?:start\} *(\S+)|end\})", source):
+                label = gate[1] or ""
+                if label:
+                    found[label] = ""
+    return found
 
 
 @cache
@@ -46,8 +71,7 @@ def read(chapter: str) -> tuple[list[str], list[str], list[Solution]]:
             asked[re.search(r":label: *(\S+)", match["body"])[1]] = match["body"]  # type: ignore[index]
         else:
             answered[match["title"].strip()] = match["body"]
-    # Solutions with executed cells stand between gates.
-    answered |= dict.fromkeys(re.findall(r"\{solution-start\} *(\S+)", text), "")
+    answered |= gated(cells)
     solutions = []
     for label, body in asked.items():
         code = "\n\n".join(CODE.findall(answered.get(label, "")))
@@ -58,11 +82,13 @@ def read(chapter: str) -> tuple[list[str], list[str], list[Solution]]:
 
 @cache
 def chapter_functions(chapter: str) -> dict[str, Any]:
-    """What a chapter's solutions may use: its small top-level functions, and the package."""
+    """What a chapter's solutions may use: its imports and small functions, and the package."""
     scope: dict[str, Any] = {"torch": torch, "math": math}
     scope |= {name: importlib.import_module(f"vae_core.{name}") for name in MODULES}
     cells = json.loads((ROOT / "notebooks" / chapter).read_text("utf-8"))["cells"]
     source = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    for line in IMPORT.findall(source):
+        exec(line, scope)
     for block in re.findall(r"^def .*\n(?:[ \t].*\n|\n)*", source + "\n", re.MULTILINE):
         with suppress(NameError):  # a default that only the whole chapter can compute
             exec(block, scope)
