@@ -6,9 +6,13 @@ import ast
 import importlib
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -105,6 +109,38 @@ def test_a_printed_solution_passes_its_check(solution: Solution) -> None:
     scope = dict(chapter_functions(solution.chapter))
     exec(solution.code, scope)
     exercises.grade(solution.exercise, scope[solution.answer])
+
+
+# What a type checker says of a name, an argument or an attribute that is not there.
+UNKNOWN = re.compile(r"^(\S+?\.py):(\d+): error: .*\[(?:name-defined|call-arg|attr-defined)\]$")
+
+
+def test_printed_code_calls_only_what_is_there(tmp_path: Path) -> None:
+    """Also the code that no check tries and that would take minutes to run: experiments."""
+    printed = {}
+    for path in CHAPTERS:
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+        lines = [t for t in "\n".join(code).splitlines() if not t.lstrip().startswith("%")]
+        # Where only the magic line stood in a block.
+        lines = [re.sub(r"^if importlib.util.*", "", line) for line in lines]
+        printed[f"chapter{path.name[:2]}.py"] = len(lines)
+        text = "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+        solutions = [m["body"] for m in DIRECTIVE.finditer(text + "\n") if m["kind"] == "solution"]
+        lines += "\n".join(block for body in solutions for block in CODE.findall(body)).splitlines()
+        (tmp_path / f"chapter{path.name[:2]}.py").write_text("\n".join(lines) + "\n", "utf-8")
+    options = ("--check-untyped-defs", "--ignore-missing-imports", "--follow-imports=silent")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file=", *options, *sorted(printed)],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "error" in done.stdout or not done.returncode, done.stdout + done.stderr
+    found = [m for line in done.stdout.splitlines() if (m := UNKNOWN.match(line))]
+    assert [m[0] for m in found if int(m[2]) > printed[m[1]]] == []
 
 
 @pytest.mark.parametrize(
