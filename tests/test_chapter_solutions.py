@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -23,6 +28,7 @@ DIRECTIVE = re.compile(
 )
 CHECK = re.compile(r"exercises\.check\(\s*\"(\w+)\",\s*(\w+)\s*\)")
 CODE = re.compile(r"^ *```python\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+IMPORT = re.compile(r"^(?:import|from) (?!vae_core)[\w. ]+(?:, \w+)*$", re.MULTILINE)
 MODULES = ("coding", "data", "distributions", "evaluation", "maps", "models", "objectives")
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -32,6 +38,29 @@ class Solution(NamedTuple):
     exercise: str
     answer: str
     code: str
+
+
+def functions(code: str) -> str:
+    """The imports and functions of a cell: what an answer is, without what is done with it."""
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef)
+    kept = [node for node in ast.parse(code).body if isinstance(node, kinds)]
+    return "\n\n".join(ast.get_source_segment(code, node) or "" for node in kept)
+
+
+def gated(cells: list[dict[str, Any]]) -> dict[str, str]:
+    """Solutions with cells, between gates, by the label they answer; the cells' code as fences."""
+    found: dict[str, str] = {}
+    label = ""
+    for cell in cells:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code" and label:
+            found[label] += f"```python\n{functions(source)}\n```\n"
+        elif cell["cell_type"] == "markdown":
+            for gate in re.finditer(r"\{solution-(?:start\} *(\S+)|end\})", source):
+                label = gate[1] or ""
+                if label:
+                    found[label] = ""
+    return found
 
 
 @cache
@@ -46,8 +75,7 @@ def read(chapter: str) -> tuple[list[str], list[str], list[Solution]]:
             asked[re.search(r":label: *(\S+)", match["body"])[1]] = match["body"]  # type: ignore[index]
         else:
             answered[match["title"].strip()] = match["body"]
-    # Solutions with executed cells stand between gates.
-    answered |= dict.fromkeys(re.findall(r"\{solution-start\} *(\S+)", text), "")
+    answered |= gated(cells)
     solutions = []
     for label, body in asked.items():
         code = "\n\n".join(CODE.findall(answered.get(label, "")))
@@ -58,11 +86,13 @@ def read(chapter: str) -> tuple[list[str], list[str], list[Solution]]:
 
 @cache
 def chapter_functions(chapter: str) -> dict[str, Any]:
-    """What a chapter's solutions may use: its small top-level functions, and the package."""
+    """What a chapter's solutions may use: its imports and small functions, and the package."""
     scope: dict[str, Any] = {"torch": torch, "math": math}
     scope |= {name: importlib.import_module(f"vae_core.{name}") for name in MODULES}
     cells = json.loads((ROOT / "notebooks" / chapter).read_text("utf-8"))["cells"]
     source = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    for line in IMPORT.findall(source):
+        exec(line, scope)
     for block in re.findall(r"^def .*\n(?:[ \t].*\n|\n)*", source + "\n", re.MULTILINE):
         with suppress(NameError):  # a default that only the whole chapter can compute
             exec(block, scope)
@@ -79,6 +109,38 @@ def test_a_printed_solution_passes_its_check(solution: Solution) -> None:
     scope = dict(chapter_functions(solution.chapter))
     exec(solution.code, scope)
     exercises.grade(solution.exercise, scope[solution.answer])
+
+
+# What a type checker says of a name, an argument or an attribute that is not there.
+UNKNOWN = re.compile(r"^(\S+?\.py):(\d+): error: .*\[(?:name-defined|call-arg|attr-defined)\]$")
+
+
+def test_printed_code_calls_only_what_is_there(tmp_path: Path) -> None:
+    """Also the code that no check tries and that would take minutes to run: experiments."""
+    printed = {}
+    for path in CHAPTERS:
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+        lines = [t for t in "\n".join(code).splitlines() if not t.lstrip().startswith("%")]
+        # Where only the magic line stood in a block.
+        lines = [re.sub(r"^if importlib.util.*", "", line) for line in lines]
+        printed[f"chapter{path.name[:2]}.py"] = len(lines)
+        text = "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+        solutions = [m["body"] for m in DIRECTIVE.finditer(text + "\n") if m["kind"] == "solution"]
+        lines += "\n".join(block for body in solutions for block in CODE.findall(body)).splitlines()
+        (tmp_path / f"chapter{path.name[:2]}.py").write_text("\n".join(lines) + "\n", "utf-8")
+    options = ("--check-untyped-defs", "--ignore-missing-imports", "--follow-imports=silent")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file=", *options, *sorted(printed)],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "error" in done.stdout or not done.returncode, done.stdout + done.stderr
+    found = [m for line in done.stdout.splitlines() if (m := UNKNOWN.match(line))]
+    assert [m[0] for m in found if int(m[2]) > printed[m[1]]] == []
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,27 @@ def test_a_new_address_reaches_the_badges_as_it_reaches_everything_else(tmp_path
     run(tmp_path, str(ROOT / "book/_tools/classroom.py"), "--check")
 
 
+@pytest.mark.parametrize(
+    ("file", "student"),
+    [
+        ("amy_ch04_kl_divergence.ipynb", "amy"),
+        ("a.b-c@school.org_ch04_kl_divergence (1).ipynb", "a.b-c@school.org"),
+        ("Copy of amy_ch04_kl_divergence.ipynb", "amy"),
+        ("Amy Lee_31415_assignsubmission_file_ch04_kl_divergence.ipynb", "Amy Lee"),
+        ("all/Amy Lee_31415_assignsubmission_file/ch04_kl_divergence.ipynb", "Amy Lee"),
+        ("all/Amy Lee_31415_assignsubmission_file_/Copy of ch04_kl_divergence.ipynb", "Amy Lee"),
+        ("ch04_kl_divergence.ipynb", None),
+        ("Copy of ch04_kl_divergence.ipynb", None),
+        ("all/ch04_kl_divergence.ipynb", None),
+    ],
+)
+def test_a_file_that_was_handed_in_is_told_whose_it_is(file: str, student: str | None) -> None:
+    pattern = classroom.settings(ROOT).FileNameCollectorPlugin.named_regexp
+    found = re.match(pattern, f"/course_2/downloaded/ch04_kl_divergence/extracted/{file}")
+    assert (found and found["student_id"]) == student
+    assert found is None or found["file_id"] == "ch04_kl_divergence"
+
+
 # --- from handing out to feedback, with nbgrader's own commands -----------------------------------
 
 SCORES = """

@@ -129,8 +129,9 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     for name in changed:
         print(f"{name}: " + ("not today's; run `make classroom`" if options.check else "renewed"))
     if options.course:
-        build(root, options.course)
-        print(f"The course: {options.course.resolve()}; to hand out: its release/")
+        course = options.course.expanduser()  # not every shell does it within COURSE=~/...
+        build(root, course)
+        print(f"The course: {course.resolve()}; to hand out: its release/")
     return 1 if options.check and changed else 0
 
 

@@ -18,9 +18,11 @@ c.ClearSolutions.text_stub = "*Your answer here.*"
 # the check itself; this stops one that hangs outside.
 c.Execute.timeout = 300
 c.Execute.interrupt_on_timeout = True
-# A cell that fails is a wrong answer, and the cells after it still count.
-c.Execute.allow_errors = True
 
 # `nbgrader zip_collect NAME` sorts files called student_NAME.ipynb, wherever students handed them
-# in, from downloaded/NAME/archive/.
-c.FileNameCollectorPlugin.named_regexp = r".*?(?P<student_id>[\w.@-]+?)_(?P<file_id>ch\d\d_\w+)"
+# in, from downloaded/NAME/archive/. Moodle puts more between the two, in a file's name or a folder's;
+# Colab calls its copies so.
+c.FileNameCollectorPlugin.named_regexp = (
+    r".*[/\\](?:Copy of )?(?P<student_id>[^/\\]+?)"
+    r"(?:_\d+_assignsubmission_file_?[_/\\]|_)(?:Copy of )?(?P<file_id>ch\d\d_\w+)"
+)

@@ -97,6 +97,19 @@ def from_the_global_one(mu, log_sigma, generator):
     return mu + log_sigma.exp() * torch.randn_like(mu)
 
 
+@wrong(NAME, "generator_ignored")
+def seeds_from_the_clock(mu, log_sigma, generator):
+    generator.seed()
+    noise = torch.randn(mu.shape, generator=generator, dtype=mu.dtype)
+    return mu + log_sigma.exp() * noise
+
+
+@wrong(NAME, "global_generator")
+def draws_twice(mu, log_sigma, generator):
+    noise = torch.randn_like(mu).normal_(generator=generator)  # the first draw is thrown away
+    return mu + log_sigma.exp() * noise
+
+
 @wrong(NAME, "sample_for_rsample")
 def under_no_grad(mu, log_sigma, generator):
     with torch.no_grad():

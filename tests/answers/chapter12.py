@@ -267,6 +267,12 @@ def seeds_each_time(vae, optimiser, x, generator):
     return one_step(vae, optimiser, x, drawn(vae, x, generator.manual_seed(0)))
 
 
-@wrong(STEP, "global_generator")
+@wrong(STEP, "generator_ignored")
 def torchs_own_noise(vae, optimiser, x, generator):
+    return one_step(vae, optimiser, x, torch.randn(len(x), vae.latent_dim))
+
+
+@wrong(STEP, "global_generator")
+def seeds_torchs_own(vae, optimiser, x, generator):
+    torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
     return one_step(vae, optimiser, x, torch.randn(len(x), vae.latent_dim))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -154,6 +154,34 @@ class Attempt:
         """Fail unless ``holds``."""
         if not bool(holds):
             raise Failure(expected, found if isinstance(found, str) else _short(found), mistake)
+
+    def own_source(self, make: Callable[[], Sequence[Tensor]]) -> None:
+        """Fail unless all that ``make`` draws comes from the generator that it hands to the answer.
+
+        make: calls the answer with a generator in the same state each time. Between its two calls
+        torch's own generator changes, which the draws must neither follow nor move.
+        """
+        state = torch.random.get_rng_state()
+        drawn = []
+        try:
+            for other in (1, 2):
+                before = torch.manual_seed(self.seed + other).get_state()
+                drawn.append(make())
+            untouched = torch.equal(torch.random.get_rng_state(), before)
+        finally:
+            torch.random.set_rng_state(state)
+        self.require(
+            all(torch.equal(a, b) for a, b in zip(*drawn, strict=True)),
+            "the same noise from a generator in the same state",
+            "another",
+            "generator_ignored",
+        )
+        self.require(
+            untouched,
+            "torch's own generator left as it was",
+            "one that was drawn from, or seeded",
+            "global_generator",
+        )
 
     def derivation(
         self, left: str, goal: str, *, closed: bool = False, **options: Any

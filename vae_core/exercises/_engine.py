@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from vae_core.exercises._mistakes import GENERAL, MISTAKES
 __all__ = ["CheckFailed", "Exercise", "Report", "Result"]
 
 StepFunction = Callable[[Attempt], None]
+WIDTH = 88  # of a report as text, in characters
 STEP_LIMIT = 60.0  # seconds of a whole step, its reference included
 
 
@@ -73,11 +75,15 @@ class Report:
                 yield "      waits for the step before it"
 
     def __repr__(self) -> str:
-        return "\n".join(self._lines())
+        # Wrapped: in a traceback, and so on nbgrader's feedback, a long line is cut off.
+        return "\n".join(
+            textwrap.fill(line, WIDTH, subsequent_indent=" " * (len(line) - len(line.lstrip()) + 2))
+            for line in self._lines()
+        )
 
     def _repr_html_(self) -> str:
         rows = "\n".join(html.escape(line) for line in self._lines())
-        return f'<pre class="vae-check">{rows}</pre>'
+        return f'<pre class="vae-check" style="white-space: pre-wrap">{rows}</pre>'
 
 
 @dataclass

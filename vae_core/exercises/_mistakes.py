@@ -76,6 +76,10 @@ MISTAKES: dict[str, str] = {
     "does not flow through the one that moves.",
     "detached_sigma": "No gradient reaches σ.",
     "detached_mean": "No gradient reaches the mean.",
+    "generator_ignored": "The noise does not come from the generator that was handed in, so that "
+    "no one can repeat the draw.",
+    "global_generator": "The draw can be repeated, but torch's own generator, which the whole "
+    "program shares, was used or seeded on the way: that changes every other draw after it.",
     "seed_in_loop": "The generator is seeded again in each round, so all draws are the same.",
     "biased_baseline": "The baseline depends on the very draw that it is subtracted from, which "
     "makes the estimate wrong on average.",
@@ -84,8 +88,6 @@ MISTAKES: dict[str, str] = {
     "move together. Each dimension needs its own.",
     "uniform_noise": "The noise is uniform, not normal, so that the spread is not the one that was "
     "asked for.",
-    "generator_ignored": "The noise does not come from the generator that was handed in, so that "
-    "no one can repeat the draw.",
     "baseline_missing": "Nothing is subtracted from f. The estimate is right on average, and its "
     "variance is that of the plain score function.",
     "score_without_sigma": "The score is off by a power of σ: it is the derivative of the "
@@ -141,8 +143,6 @@ MISTAKES: dict[str, str] = {
     "not_updated": "The parameters are the same as before the step.",
     "gradient_accumulates": "The gradient of the step before is still in the sum: gradients add up "
     "until something clears them.",
-    "global_generator": "The noise comes from another generator than the one that was given, so "
-    "that any other draw in the program changes the training.",
     "last_batch_dropped": "The last, shorter batch is missing.",
     "graph_kept": "The result still carries its graph, and all activations of the network with "
     "it: on a large test set that fills the memory.",
