@@ -119,7 +119,7 @@ class BrowserWidget(anywidget.AnyWidget):
         """The still picture as PNG bytes."""
         return png(self.figure(), bbox_inches="tight")
 
-    def twin(self) -> dict[str, str]:
+    def static_output(self) -> dict[str, str]:
         """The static rendition that waits beside a live view, by MIME type, with its picture."""
         picture = base64.b64encode(self.to_png()).decode()
         still = f'<img alt="{type(self).__name__}" src="data:image/png;base64,{picture}">'
@@ -132,7 +132,7 @@ class BrowserWidget(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         shown = super()._repr_mimebundle_(**kwargs)
         data, metadata = shown if isinstance(shown, tuple) else (shown or {}, {})
-        return {**data, **self.twin()}, metadata
+        return {**data, **self.static_output()}, metadata
 
     def _ipython_display_(self, **kwargs: Any) -> None:
         """Show the static rendition and the live view as two outputs; the page shows one of them.
@@ -167,7 +167,7 @@ def _show_box(box: ipywidgets.Box) -> Any:
     The box's view is then what a single widget's is: its twins take its place in a notebook that
     is opened again without its kernel. What else is in the box needs the kernel, and is not shown.
     """
-    twins = [widget.twin() for widget in inside(box)]
+    twins = [widget.static_output() for widget in inside(box)]
     if twins:
         together = {name: "\n".join(twin[name] for twin in twins) for name in PAGE_AND_TEXT}
         alone = {"image/png": twins[0]["image/png"]} if len(twins) == 1 else {}
