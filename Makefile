@@ -81,12 +81,14 @@ pdf: book ## the whole book as one PDF, _build/vae-book.pdf
 zip: book ## the built book as one archive that opens from disk, for a class or a USB stick
 	@$(BIN)/python book/_tools/archive.py
 
+# Executed elsewhere and moved: a stop leaves each stored notebook as it was or whole.
 notebooks: zoo ## re-execute every notebook in place and normalise it
 	@for notebook in $$(find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*' -not -path '*/student/*' | sort); do \
-	  $(BIN)/jupyter-nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=900 \
-	    --ExecutePreprocessor.kernel_name=python3 "$$notebook" || exit 1; \
+	  executed="_build/executed/$$(basename "$$notebook")"; \
+	  $(BIN)/jupyter-nbconvert --to notebook --execute --output-dir _build/executed --ExecutePreprocessor.timeout=900 \
+	    --ExecutePreprocessor.kernel_name=python3 "$$notebook" \
+	  && $(BIN)/python book/_tools/normalise.py "$$executed" && mv -f "$$executed" "$$notebook" || exit 1; \
 	done
-	@$(BIN)/python book/_tools/normalise.py
 
 # --- tests -----------------------------------------------------------------------------------------
 

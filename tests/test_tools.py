@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import normalise
 import pytest
 import repository
+from helpers import ROOT
 
 BLOB = '<div></div><script type="text/plain" data-vae-blob="ab">AAAA</script>'
 
@@ -201,3 +204,43 @@ class TestRepository:
 
     def test_this_project_has_one_address(self) -> None:
         assert repository.main(["--check"], Path(__file__).parent.parent) == 0
+
+
+NBCONVERT = """#!/bin/sh
+for last; do :; done
+{ [ "$3" = --execute ] && [ "$4" = --output-dir ]; } || exit 9
+mkdir -p "$5"
+case $last in
+  *02_*) printf '{"cells": [' > "$5/$(basename "$last")"; kill -INT $PPID; exit 1;;
+  *) sed s/old/new/ "$last" > "$5/$(basename "$last")";;
+esac
+"""
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not on this machine")
+def test_make_notebooks_stopped_leaves_whole_notebooks(tmp_path: Path) -> None:
+    """Stopped in the middle of the second: the first is new, the others are as they were."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copytree(ROOT / "book" / "_tools", tmp_path / "book" / "_tools")
+    for name in ("pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    python = f'#!/bin/sh\n[ "$1" = -m ] || exec "{sys.executable}" "$@"\n'  # -m: the zoo
+    for name, text in (("python", python), ("jupyter-nbconvert", NBCONVERT)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    for stamp in (".made", ".installed"):
+        (tmp_path / ".venv" / stamp).touch()
+    stored = tmp_path / "notebooks"
+    stored.mkdir()
+    old = normalise.dump(normalise.normalise(notebook({**code_cell([]), "source": "old"})))
+    for name in ("01_a", "02_b", "03_c"):
+        (stored / f"{name}.ipynb").write_text(old)
+    done = subprocess.run(
+        ["make", "notebooks"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    found = [(stored / f"{name}.ipynb").read_text() for name in ("01_a", "02_b", "03_c")]
+    assert found == [old.replace("old", "new"), old, old], done.stderr
+    assert len(list(stored.iterdir())) == 3

@@ -285,16 +285,6 @@ def test_nearest_digit_is_the_nearest(
         assert float(distance[got["index"]]) == pytest.approx(float(distance.min()), abs=1e-3)
 
 
-def test_hidden_class_is_not_found(explorer: Path, open_page: Open) -> None:
-    visit = ready(open_page(explorer))
-    label = visit.page.evaluate("vae.explorer.active.nearLabel()")
-    visit.page.get_by_title(f"Show or hide the class {label}").click()
-    assert visit.page.evaluate("vae.explorer.active.nearLabel()") != label
-    visit.page.get_by_title("Hide all classes").click()
-    assert visit.page.evaluate("vae.explorer.active.near.index") == -1
-    visit.check()
-
-
 def test_wheel_scrolls_the_page_until_the_plane_has_focus(explorer: Path, open_page: Open) -> None:
     visit = ready(open_page(explorer, width=500))
     canvas = visit.page.locator(".vw-plane canvas").first
