@@ -235,5 +235,7 @@ CONTESTANTS: dict[str, Callable[[Setting], Epoch]] = {
     "PyTorch's VAE example": pytorch_example,
     "Pythae's trainer": pythae,
     "vae_core": ours,
+    # On request only: half the digits of a product, at about twice the speed where the CPU has it.
+    "vae_core, bf16": partial(ours, bf16=True),
     "floor": floor,
 }
