@@ -152,6 +152,8 @@ def test_glued_numpy_numbers_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
         ("7.078e+04 and 4.8e-06", "7.078 × 10⁴ and 4.8 × 10⁻⁶"),
         ("(-4.820 ± 0.099)e-6", "(−4.820 ±\N{NO-BREAK SPACE}0.099) × 10⁻⁶"),
         ("2325507 of 0.0003245", "2,325,507 of 0.0003245"),
+        ("12571 ± 1449", "12,571 ±\N{NO-BREAK SPACE}1,449"),
+        ("3854", "3854"),
         ("vae-2, 3-5, -ELBO, f(x)-1, 1e5x", "vae-2, 3-5, -ELBO, f(x)-1, 1e5x"),
     ],
 )

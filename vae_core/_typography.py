@@ -9,6 +9,7 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SIGN = re.compile(r"(?<![\w.)])-(?=\d)")
 _POWER = re.compile(r"(?<=[\d)])e([+-]?\d+)\b")
 _LONG = re.compile(r"(?<![\w.,])\d{5,}(?![\w])")
+_WHOLE = re.compile(r"(?<![\w.,])\d{4,}(?![\w])")
 
 
 def raised(power: int) -> str:
@@ -20,5 +21,6 @@ def typeset(text: str) -> str:
     """``text`` with true minus signs, powers of ten, and thousands marked; ± ends no line."""
     text = _SIGN.sub("−", text)
     text = _POWER.sub(lambda match: f" × 10{raised(int(match[1]))}", text)
-    text = _LONG.sub(lambda match: f"{int(match[0]):,}", text)
+    if _LONG.search(text):  # then its error, too, though it be shorter
+        text = _WHOLE.sub(lambda match: f"{int(match[0]):,}", text)
     return text.replace(" ± ", " ±\N{NO-BREAK SPACE}")

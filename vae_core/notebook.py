@@ -123,7 +123,7 @@ _QUIZ_STYLE = """<style>
 .vae-quiz legend ~ * {clear: both}
 .vae-quiz code {font-weight: inherit}
 .vae-quiz label {display: block; margin: .35em 0; padding-left: 1.6em; cursor: pointer}
-.vae-quiz input {margin-left: -1.6em; width: 1em; margin-right: .4em}
+.vae-quiz input {margin-left: -1.6em; width: 1em; margin-right: .3em}
 .vae-quiz .feedback {display: none; margin: .2em 0 .4em; padding-left: .6em;
   border-left: 3px solid #c53030}
 .vae-quiz .right .feedback {border-left-color: #2f855a}
