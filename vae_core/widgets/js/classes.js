@@ -3,17 +3,18 @@
 
 // Paths about (0, 0), of about one size to the eye.
 const MARKS = [
-  "M1 0A1 1 0 1 1-1 0A1 1 0 1 1 1 0Z", // disc
-  "M-.9-.9H.9V.9H-.9Z", // square
-  "M0-1.2L1.1.8H-1.1Z", // triangle
-  "M0-1.3L1.1 0L0 1.3L-1.1 0Z", // diamond
-  "M-.36-1.15H.36V-.36H1.15V.36H.36V1.15H-.36V.36H-1.15V-.36H-.36Z", // plus
-  "M-1.05-.55L-.55-1.05L0-.5L.55-1.05L1.05-.55L.5 0L1.05.55L.55 1.05L0 .5L-.55 1.05L-1.05.55L-.5 0Z", // cross
-  "M0 1.2L1.1-.8H-1.1Z", // triangle on its tip
-  "M0-1.35L.34-.47L1.28-.42L.55.18L.79 1.09L0 .58L-.79 1.09L-.55.18L-1.28-.42L-.34-.47Z", // star
   "M1.15 0A1.15 1.15 0 1 1-1.15 0A1.15 1.15 0 1 1 1.15 0ZM.6 0A.6.6 0 1 0-.6 0A.6.6 0 1 0 .6 0Z", // ring
-  "M-1.2-.5H1.2V.5H-1.2Z", // bar
+  "M-.45-1.3H.45V1.3H-.45Z", // upright bar
+  "M0-1.25L1.2.9H-1.2Z", // triangle
+  "M0-1.4L.85 0L0 1.4L-.85 0Z", // diamond
+  "M-.36-1.25H.36V-.36H1.25V.36H.36V1.25H-.36V.36H-1.25V-.36H-.36Z", // plus
+  "M-1.15-.65L-.65-1.15L0-.5L.65-1.15L1.15-.65L.5 0L1.15.65L.65 1.15L0 .5L-.65 1.15L-1.15.65L-.5 0Z", // cross
+  "M0 1.25L1.2-.9H-1.2Z", // triangle on its tip
+  "M0-1.4L.28-.4L1.33-.43L.46.15L.82 1.13L0 .5L-.82 1.13L-.46.15L-1.33-.43L-.28-.4Z", // star
+  "M1 0A1 1 0 1 1-1 0A1 1 0 1 1 1 0Z", // disc
+  "M-1.3-.45H1.3V.45H-1.3Z", // level bar
 ];
+const DISC = 8;
 const MARK_FROM = 2.6; // the radius, in pixels of the page, from which a shape can be told
 
 function drawMark(ctx, label, x, y, radius, color, halo = null) {

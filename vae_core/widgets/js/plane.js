@@ -190,7 +190,7 @@ class Plane {
     const sprites = theme.classes.map((color, k) => {
       const sprite = new OffscreenCanvas(side, side);
       const halo = shaped ? theme.panel : null;
-      drawMark(sprite.getContext("2d"), shaped ? k : 0, half, half, radius * this.ratio, color, halo);
+      drawMark(sprite.getContext("2d"), shaped ? k : DISC, half, half, radius * this.ratio, color, halo);
       return sprite;
     });
     ctx.save();
