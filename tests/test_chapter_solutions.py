@@ -90,12 +90,16 @@ def chapter_functions(chapter: str) -> dict[str, Any]:
     scope: dict[str, Any] = {"torch": torch, "math": math}
     scope |= {name: importlib.import_module(f"vae_core.{name}") for name in MODULES}
     cells = json.loads((ROOT / "notebooks" / chapter).read_text("utf-8"))["cells"]
-    source = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-    for line in IMPORT.findall(source):
-        exec(line, scope)
-    for block in re.findall(r"^def .*\n(?:[ \t].*\n|\n)*", source + "\n", re.MULTILINE):
-        with suppress(NameError):  # a default that only the whole chapter can compute
-            exec(block, scope)
+    for cell in cells:
+        source = "".join(cell["source"])
+        if cell["cell_type"] != "code" or "%pip" in source:
+            continue
+        for line in IMPORT.findall(source):
+            exec(line, scope)
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.FunctionDef):
+                with suppress(NameError):  # a default that only the whole chapter can compute
+                    exec(ast.get_source_segment(source, node) or "", scope)
     return scope
 
 
