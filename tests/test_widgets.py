@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_core import data
+from vae_core import data, widgets
 from vae_core.distributions import BernoulliLikelihood, GaussianLikelihood
 from vae_core.models import VAE, Autoencoder
 from vae_core.widgets import DrawAndEncode, KLExplorer, LatentExplorer, _base
@@ -329,3 +329,15 @@ def test_unfit_data_are_refused(vae: VAE, few: data.ImageData) -> None:
         for widget in (lambda d: LatentExplorer({"VAE": vae}, d), lambda d: DrawAndEncode(vae, d)):
             with pytest.raises(ValueError, match=words):
                 widget(bad)
+
+
+@pytest.mark.parametrize("name", widgets.__all__)
+def test_no_name_is_declared_twice_in_a_module(name: str) -> None:
+    """Shared code and a widget's own become one module: a second ``const`` of a name ends it all."""
+    declared = re.findall(
+        r"^(?:class|(?:async )?function|const|let) (\w+)",
+        bundle(getattr(widgets, name).NAME),
+        re.MULTILINE,
+    )
+    assert len(declared) > 30
+    assert [each for each in set(declared) if declared.count(each) > 1] == []

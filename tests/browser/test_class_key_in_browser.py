@@ -163,7 +163,7 @@ SHAPES = """(radius) => {
     const size = 8 * radius, all = [];
     for (let k = 0; k < 10; k++) {
         const canvas = new OffscreenCanvas(size, size), pen = canvas.getContext("2d");
-        drawMark(pen, k, size / 2, size / 2, radius, "#000");
+        drawClassMark(pen, k, size / 2, size / 2, radius, "#000");
         all.push(Array.from(pen.getImageData(0, 0, size, size).data.filter((_, i) => i % 4 === 3)));
     }
     return all;
@@ -173,7 +173,7 @@ SHAPES = """(radius) => {
 def test_ten_marks_differ_in_shape_at_their_smallest(open_page: Open, tmp_path: Path) -> None:
     """Each pair differs in at least a fifth of its ink, at the least radius a shape has."""
     code = bundle("latent_explorer").replace("export default", "window.x =")
-    script = f"<script>{code}\nwindow.marks = {SHAPES}; window.from = MARK_FROM;</script>"
+    script = f"<script>{code}\nwindow.marks = {SHAPES}; window.from = CLASS_MARK_FROM;</script>"
     visit = open_page(written(tmp_path, script))
     marks = visit.page.evaluate("marks(from)")
     for a in range(10):
@@ -194,7 +194,7 @@ RADII = """(() => {{
 
 
 def test_dots_have_shapes_once_they_are_big_enough(keyed: Callable[..., Keyed]) -> None:
-    """From a radius of 2.6 pixels (MARK_FROM): on the whole plane dots, close by marks."""
+    """From a radius of 2.6 pixels (CLASS_MARK_FROM): on the whole plane dots, close by marks."""
     it = keyed()
     assert max(it.page.evaluate(RADII.format(plane=it.plane))) < 2.6
     it.page.evaluate(f"{it.plane}.zoom(1 / 8)")

@@ -281,7 +281,7 @@ def test_a_box_opened_again_shows_the_widget_in_it(reopened: Lab) -> None:
     page.wait_for_function("(el) => el.parentElement.__vae", arg=static.element_handle())
     error = cell.get_by_text("Error displaying widget")
     error.wait_for(state="attached", timeout=20_000)
-    assert not error.is_visible()
+    error.wait_for(state="hidden", timeout=20_000)
     state = "(el) => el.parentElement.__vae.state().mu"
     before = static.evaluate(state)
     CASES["KLExplorer"].act(static, page)

@@ -2,7 +2,7 @@
 // to have one, and a key by which one class is brought out while the others fade.
 
 // Paths about (0, 0), of about one size to the eye.
-const MARKS = [
+const CLASS_MARKS = [
   "M1.15 0A1.15 1.15 0 1 1-1.15 0A1.15 1.15 0 1 1 1.15 0ZM.6 0A.6.6 0 1 0-.6 0A.6.6 0 1 0 .6 0Z", // ring
   "M-.45-1.3H.45V1.3H-.45Z", // upright bar
   "M0-1.25L1.2.9H-1.2Z", // triangle
@@ -14,12 +14,12 @@ const MARKS = [
   "M1 0A1 1 0 1 1-1 0A1 1 0 1 1 1 0Z", // disc
   "M-1.3-.45H1.3V.45H-1.3Z", // level bar
 ];
-const DISC = 8;
-const MARK_FROM = 2.6; // the radius, in pixels of the page, from which a shape can be told
+const CLASS_DISC = 8;
+const CLASS_MARK_FROM = 2.6; // the radius, in pixels of the page, from which a shape can be told
 
-function drawMark(ctx, label, x, y, radius, color, halo = null) {
+function drawClassMark(ctx, label, x, y, radius, color, halo = null) {
   const path = new Path2D();
-  path.addPath(new Path2D(MARKS[label % MARKS.length]), new DOMMatrix([radius, 0, 0, radius, x, y]));
+  path.addPath(new Path2D(CLASS_MARKS[label % CLASS_MARKS.length]), new DOMMatrix([radius, 0, 0, radius, x, y]));
   if (halo) {
     ctx.lineWidth = 1.5;
     ctx.lineJoin = "round";
@@ -45,7 +45,7 @@ class ClassKey {
         style: `--vw-swatch: var(--vw-class-${k % 10})`, title: `Bring out the class ${name}`, "aria-pressed": "false",
       });
       entry.insertAdjacentHTML("afterbegin",
-        `<svg viewBox="-1.4 -1.4 2.8 2.8" aria-hidden="true"><path d="${MARKS[k % MARKS.length]}"/></svg>`);
+        `<svg viewBox="-1.4 -1.4 2.8 2.8" aria-hidden="true"><path d="${CLASS_MARKS[k % CLASS_MARKS.length]}"/></svg>`);
       entry.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse") this.pass(k); });
       entry.addEventListener("pointerleave", () => this.pass(-1));
       return entry;

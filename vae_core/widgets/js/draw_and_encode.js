@@ -592,7 +592,7 @@ class Studio {
       if (Math.abs(codes.x[i] - x) > reach || Math.abs(codes.y[i] - y) > reach) continue;
       const label = codes.labels[i], out = this.classKey.out;
       ctx.globalAlpha = out < 0 ? 0.6 : label === out ? 0.9 : 0.15;
-      drawMark(ctx, label, ...lens.toPixel(codes.at(i)), 3, classColor(theme, label));
+      drawClassMark(ctx, label, ...lens.toPixel(codes.at(i)), 3, classColor(theme, label));
     }
     ctx.globalAlpha = 1;
   }

@@ -186,11 +186,11 @@ class Plane {
   }
 
   marks(ctx, codes, theme, wanted, radius, alpha) {
-    const side = 2 * Math.ceil((1.4 * radius + 1) * this.ratio), half = side / 2, shaped = radius >= MARK_FROM;
+    const side = 2 * Math.ceil((1.4 * radius + 1) * this.ratio), half = side / 2, shaped = radius >= CLASS_MARK_FROM;
     const sprites = theme.classes.map((color, k) => {
       const sprite = new OffscreenCanvas(side, side);
       const halo = shaped ? theme.panel : null;
-      drawMark(sprite.getContext("2d"), shaped ? k : DISC, half, half, radius * this.ratio, color, halo);
+      drawClassMark(sprite.getContext("2d"), shaped ? k : CLASS_DISC, half, half, radius * this.ratio, color, halo);
       return sprite;
     });
     ctx.save();
