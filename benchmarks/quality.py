@@ -40,11 +40,9 @@ class Recipe:
 
 RECIPES = {
     "baseline": Recipe(),
-    # Two narrow layers cost less than one wide one and fit the data better; the falling rate takes
-    # the noise out of the last epochs, and so allows a higher one before.
-    "better": Recipe(
-        hidden=(256, 256), latent_dim=40, learning_rate=2e-3, schedule="cosine", centred=True
-    ),
+    # The falling rate takes the noise out of the last epochs, and so allows a higher one before. Two
+    # narrow layers, twice the batch, a still higher rate or more latents than 32 were all worse.
+    "better": Recipe(latent_dim=32, learning_rate=3e-3, schedule="cosine", centred=True),
 }
 
 
