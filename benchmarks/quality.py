@@ -40,8 +40,8 @@ class Recipe:
 
 RECIPES = {
     "baseline": Recipe(),
-    # The falling rate takes the noise out of the last epochs, and so allows a higher one before. Two
-    # narrow layers, twice the batch, a still higher rate or more latents than 32 were all worse.
+    # The falling rate takes the noise out of the last epochs, and so allows a higher one before.
+    # Two narrow layers, twice the batch, a still higher rate and more latents were all worse.
     "better": Recipe(latent_dim=32, learning_rate=3e-3, schedule="cosine", centred=True),
 }
 
