@@ -333,7 +333,7 @@ def test_unfit_data_are_refused(vae: VAE, few: data.ImageData) -> None:
 
 @pytest.mark.parametrize("name", widgets.__all__)
 def test_no_name_is_declared_twice_in_a_module(name: str) -> None:
-    """Shared code and a widget's own become one module: a second ``const`` of a name ends it all."""
+    """Shared code and a widget's own become one module: a second ``const`` stops it."""
     declared = re.findall(
         r"^(?:class|(?:async )?function|const|let) (\w+)",
         bundle(getattr(widgets, name).NAME),
