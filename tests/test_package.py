@@ -24,6 +24,7 @@ FLOORS = {
     "_check": 0,
     "_plot": 0,
     "_progress": 0,
+    "_typography": 0,
     "_recipes": 0,
     "data": 1,
     "distributions": 1,
