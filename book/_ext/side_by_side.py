@@ -27,6 +27,7 @@ from jupyter_core.utils import ensure_event_loop
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ConfigError
+from vae_book import time_left
 
 MOST_JOBS = 4
 # Kernels that share the cores would each start a thread for every core, and wait for each other.
@@ -128,8 +129,7 @@ def fill_cache(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
                 said = f"executed in {result.time:.1f} s"
             else:
                 said = f"failed ({type(failed).__name__}); it is run again below"
-            seconds = (time.monotonic() - started) / i * (len(missing) - i)
-            left = f", about {max(1, round(seconds / 60))} min left" if seconds > 30 else ""
+            left = time_left((time.monotonic() - started) / i * (len(missing) - i))
             print(f"  {path.stem}: {said}{left}", flush=True)
 
 

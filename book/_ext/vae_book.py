@@ -245,6 +245,11 @@ def is_notebook(env: BuildEnvironment, docname: str) -> bool:
     )
 
 
+def time_left(seconds: float) -> str:
+    """How a line about one of several notebooks ends: nothing where little is left."""
+    return f", about {max(1, round(seconds / 60))} min left" if seconds > 30 else ""
+
+
 class Execution:
     """The notebooks' runs within one build: which are stale, and how far the build has come."""
 
@@ -320,8 +325,7 @@ class Execution:
             result = f"{verb} in {run['runtime'] or 0:.1f} s"
         left = len(self.queue) - self.done
         if left:
-            seconds = (time.time() - self.reading) / self.done * left
-            result += f", about {max(1, round(seconds / 60))} min left" if seconds > 30 else ""
+            result += time_left((time.time() - self.reading) / self.done * left)
         print(f"\n[{self.done} of {len(self.queue)}] {docname}: {result}", flush=True)
 
 

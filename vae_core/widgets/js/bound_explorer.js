@@ -97,18 +97,12 @@ class BoundPanel {
   }
 
   buildHelp(root) {
-    const details = node("details", {}, root);
-    node("summary", { textContent: "Keys and gestures" }, details);
-    const list = node("dl", { className: "vw-keys" }, details);
-    for (const [keys, what] of [
+    keysHelp(root, [
       ["drag the dot", "another k; a click in the left chart sets it there"],
       ["Tab", "to a digit, the slider, a button, or the dot"],
       ["arrows", "the next or the last k; each k shares the draws out evenly"],
       ["Shuffle", "the same draws in another order, and so in other blocks"],
-    ]) {
-      node("dt", { textContent: keys }, list);
-      node("dd", { textContent: what }, list);
-    }
+    ]);
   }
 
   drawShelf() {

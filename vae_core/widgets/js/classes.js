@@ -30,6 +30,9 @@ function drawClassMark(ctx, label, x, y, radius, color, halo = null) {
   ctx.fill(path, "evenodd");
 }
 
+// What a widget with a key says of it among its keys and gestures.
+const CLASS_KEY_HELP = ["key of classes", "bring one class out: click, tap or space; arrows for the next; Escape for all alike"];
+
 // The key. Mouse: passing over a class shows it, a click keeps it. Touch: a tap. Keyboard: space or
 // enter; arrows go to the next class and, once one is brought out, take that along; Escape lets all
 // stand alike again. `out` is the class brought out, or -1.

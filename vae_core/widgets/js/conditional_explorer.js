@@ -136,19 +136,13 @@ class ConditionalPage {
   }
 
   buildHelp() {
-    const details = node("details", {}, this.root);
-    node("summary", { textContent: "Keys and gestures" }, details);
-    const list = node("dl", { className: "vw-keys" }, details);
-    for (const [keys, what] of [
+    const details = keysHelp(this.root, [
       ["pointer", "decode the z under it in every class; click or tap to stay there"],
       ["arrows", "move z; with Shift five times as far"],
       ["0 – 9", "on the plane: show that class large"],
       ["+, −, Home", "zoom in, zoom out, whole plane"],
       ["r", "among the completions: resample"],
-    ]) {
-      node("dt", { textContent: keys }, list);
-      node("dd", { textContent: what }, list);
-    }
+    ]);
     node("p", {
       className: "vw-note",
       textContent: "Circles: one, two and three standard deviations of the prior, which is the same for every class. "

@@ -338,6 +338,18 @@ function slider(parent, label, { min = 0, max = 1, step = 0.01, value = 0 }, onI
   return input;
 }
 
+// A folded list of what each key or gesture does: rows of [keys, what].
+function keysHelp(parent, rows, title = "Keys and gestures") {
+  const details = node("details", {}, parent);
+  node("summary", { textContent: title }, details);
+  const list = node("dl", { className: "vw-keys" }, details);
+  for (const [keys, what] of rows) {
+    node("dt", { textContent: keys }, list);
+    node("dd", { textContent: what }, list);
+  }
+  return details;
+}
+
 // A screen reader hears the last word once the pointer rests, not every step on the way.
 function announcer(parent, wait = 600) {
   const region = node("div", { className: "vw-sr", "aria-live": "polite", role: "status" }, parent);

@@ -394,22 +394,15 @@ class Studio {
   }
 
   buildHelp() {
-    const details = node("details", {}, this.root);
-    node("summary", { textContent: "Keys and gestures" }, details);
-    const list = node("dl", { className: "vw-keys" }, details);
-    const rows = [
+    keysHelp(this.root, [
       ["mouse, finger", "draw on the pad; drag the plane to pan"],
       ["arrows", "on the pad, move the pen by one pixel, with Shift by four"],
       ["space", "on the pad, put the pen down or lift it"],
       ["u, c", "undo, clear"],
       ["s", "sample again"],
-      ["key of classes", "bring one class out: click, tap or space; arrows for the next; Escape for all alike"],
+      CLASS_KEY_HELP,
       ["+, −, Home", "on the plane, zoom in, zoom out, whole plane; arrows move the view"],
-    ];
-    for (const [keys, what] of rows) {
-      node("dt", { textContent: keys }, list);
-      node("dd", { textContent: what }, list);
-    }
+    ]);
   }
 
   // ------------------------------------------------------------ acting

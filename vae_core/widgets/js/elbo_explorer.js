@@ -150,17 +150,11 @@ class Balance {
       label: "Two bars of the same length", x: [0, 4], y: [0, 2], xLabel: "nats", aspect: narrow ? 0.34 : 0.2, ticks: { y: [] },
       handlers: { draw: (ctx, chart) => this.drawBars(ctx, chart) },
     });
-    const details = node("details", {}, this.root);
-    node("summary", { textContent: "Keys and gestures" }, details);
-    const list = node("dl", { className: "vw-keys" }, details);
-    for (const [keys, what] of [
+    keysHelp(this.root, [
       ["drag", "μ moves Q, σ widens it"],
       ["Tab", "go to a handle or a button"],
       ["arrows", "move the handle; with Shift ten times as far"],
-    ]) {
-      node("dt", { textContent: keys }, list);
-      node("dd", { textContent: what }, list);
-    }
+    ]);
   }
 
   // ------------------------------------------------------------ acting

@@ -129,17 +129,11 @@ class NoiseBench {
   }
 
   buildHelp(root) {
-    const details = node("details", {}, root);
-    node("summary", { textContent: "Keys and the model" }, details);
-    const list = node("dl", { className: "vw-keys" }, details);
-    for (const [keys, what] of [
+    const details = keysHelp(root, [
       ["Tab", "to a slider, a button, or the dot in the right chart"],
       ["arrows", "half or twice as many"],
       ["drag the dot", "another number of draws"],
-    ]) {
-      node("dt", { textContent: keys }, list);
-      node("dd", { textContent: what }, list);
-    }
+    ], "Keys and the model");
     const { decoder, sigma, encoder, spread, data } = this.case;
     node("p", {
       className: "vw-note",

@@ -138,17 +138,11 @@ class KLBench {
   }
 
   buildHelp() {
-    const details = node("details", {}, this.root);
-    node("summary", { textContent: "Keys and gestures" }, details);
-    const list = node("dl", { className: "vw-keys" }, details);
-    for (const [keys, what] of [
+    keysHelp(this.root, [
       ["drag", "μ moves Q, σ widens it; the dot on the curve moves along it"],
       ["Tab", "go to a handle"],
       ["arrows", "move the handle; with Shift ten times as far"],
-    ]) {
-      node("dt", { textContent: keys }, list);
-      node("dd", { textContent: what }, list);
-    }
+    ]);
   }
 
   // ------------------------------------------------------------ numbers

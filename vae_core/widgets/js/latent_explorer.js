@@ -225,10 +225,7 @@ class Explorer {
   }
 
   buildHelp() {
-    const details = node("details", {}, this.root);
-    node("summary", { textContent: "Keys and gestures" }, details);
-    const list = node("dl", { className: "vw-keys" }, details);
-    const rows = [
+    const details = keysHelp(this.root, [
       ["pointer", "decode what is under it; click to stay there; drag A or B"],
       ["arrows", "move the point; with Shift five times as far"],
       ["a, b", "set the start or the end of the walk at the point"],
@@ -236,12 +233,8 @@ class Explorer {
       ["+, −, Home", "zoom in, zoom out, whole plane; drag to pan"],
       ["space", "walk from A to B, or stop"],
       ["wheel, pinch", "zoom; the wheel only after a click on the plane"],
-      ["key of classes", "bring one class out: click, tap or space; arrows for the next; Escape for all alike"],
-    ];
-    for (const [keys, what] of rows) {
-      node("dt", { textContent: keys }, list);
-      node("dd", { textContent: what }, list);
-    }
+      CLASS_KEY_HELP,
+    ]);
     node("p", {
       className: "vw-note",
       textContent: "Circles: distance 1, 2 and 3 from the origin, the prior’s standard deviations. "

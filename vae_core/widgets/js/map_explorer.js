@@ -125,18 +125,12 @@ class MapBench {
 
   buildHelp() {
     this.note = node("p", { className: "vw-note" }, this.root);
-    const details = node("details", {}, this.root);
-    node("summary", { textContent: "Keys and gestures" }, details);
-    const list = node("dl", { className: "vw-keys" }, details);
-    for (const [keys, what] of [
+    keysHelp(this.root, [
       ["drag", "A, B or C in the left picture; its image moves in the right one"],
       ["click", "in the left picture: the point moved last goes there"],
       ["Tab", "go to a point"],
       ["arrows", "move the point; with Shift ten times as far"],
-    ]) {
-      node("dt", { textContent: keys }, list);
-      node("dd", { textContent: what }, list);
-    }
+    ]);
   }
 
   showMap() {

@@ -206,18 +206,12 @@ class PosteriorView {
       label: "Sigma on the curve", mark: "σ", axis: "x", color: "accent", say: () => `σ ${this.sigma.toPrecision(3)}`,
       at: () => [this.sigma, this.numbersNow?.mean_gap ?? 1], move: ([at], how) => this.set({ sigma: at }, how),
     });
-    const details = node("details", {}, this.root);
-    node("summary", { textContent: "Keys and gestures" }, details);
-    const list = node("dl", { className: "vw-keys" }, details);
-    for (const [keys, what] of [
+    keysHelp(this.root, [
       ["drag", "X along the data; σ along its curve"],
       ["click", "in the first picture: take that X"],
       ["Tab", "go to a handle, the slider or a button"],
       ["arrows", "move the handle or the slider; on a handle with Shift ten times as far"],
-    ]) {
-      node("dt", { textContent: keys }, list);
-      node("dd", { textContent: what }, list);
-    }
+    ]);
   }
 
   // ------------------------------------------------------------ acting

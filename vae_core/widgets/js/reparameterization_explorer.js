@@ -124,18 +124,12 @@ class ReparExplorer {
     };
     this.rows = { score: row("score function"), path: row("path-wise"), exact: row("exact") };
     this.note = node("p", { className: "vw-repar-note" }, root);
-    const details = node("details", {}, root);
-    node("summary", { textContent: "Keys and gestures" }, details);
-    const list = node("dl", { className: "vw-keys" }, details);
-    for (const [keys, what] of [
+    keysHelp(root, [
       ["drag ε, μ, σ", "move the draw shown, the mean, or the end of one standard deviation"],
       ["Tab, arrows", "take a handle and move it by 0.05; with Shift by 0.5"],
       ["Draw", "the next draws of this seed; they are kept, and moved with μ and σ"],
       ["New seed", "other draws; the same seed gives the same draws each time"],
-    ]) {
-      node("dt", { textContent: keys }, list);
-      node("dd", { textContent: what }, list);
-    }
+    ]);
   }
 
   // ------------------------------------------------------------ numbers

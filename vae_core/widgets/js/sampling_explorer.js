@@ -139,10 +139,7 @@ class Sampler {
   }
 
   buildHelp() {
-    const details = node("details", {}, this.root);
-    node("summary", { textContent: "What is shown, keys and gestures" }, details);
-    const list = node("dl", { className: "vw-keys" }, details);
-    for (const [keys, what] of [
+    keysHelp(this.root, [
       ["grey dots", "draws of z; an orange disc’s area is the draw’s share of the estimate"],
       ["blue circles", "the prior’s standard deviations, 1 to 3; green ellipses: Q(z|X), at 1 and 2 of its own"],
       ["dashed line", "log P(X), by importance sampling with 4,200 draws near the posterior"],
@@ -150,10 +147,7 @@ class Sampler {
       ["arrows", "on the plane: next heavier (left) or lighter (right) draw; on the chart’s handle: fewer or more draws"],
       ["n", "new draws"],
       ["+, −, Home", "zoom in, zoom out, whole plane; drag to pan"],
-    ]) {
-      node("dt", { textContent: keys }, list);
-      node("dd", { textContent: what }, list);
-    }
+    ], "What is shown, keys and gestures");
   }
 
   // ------------------------------------------------------------ state

@@ -105,21 +105,15 @@ class SigmaPage {
   }
 
   buildHelp() {
-    const details = node("details", {}, this.root);
-    node("summary", { textContent: "Keys and gestures" }, details);
-    const list = node("dl", { className: "vw-keys" }, details);
-    for (const [keys, what] of [
+    const details = keysHelp(this.root, [
       ["pointer", "decode what is under it; click to stay there"],
       ["arrows", "on the plane, move the point; on the slider, change σ"],
       ["[ and ]", "on the plane, the next smaller or larger σ"],
       ["n", "another test digit"],
       ["+, −, Home", "zoom in, zoom out, whole plane; drag to pan"],
       ["curve", "click a dot to take its σ"],
-      ["key of classes", "bring one class out: click, tap or space; arrows for the next; Escape for all alike"],
-    ]) {
-      node("dt", { textContent: keys }, list);
-      node("dd", { textContent: what }, list);
-    }
+      CLASS_KEY_HELP,
+    ]);
     node("p", {
       className: "vw-note",
       textContent: "Circles: 1, 2 and 3 standard deviations of the prior. The ellipse: the test digit’s "
