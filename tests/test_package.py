@@ -23,6 +23,7 @@ FLOORS = {
     "_cache": 0,
     "_check": 0,
     "_plot": 0,
+    "_denormals": 0,
     "_progress": 0,
     "_typography": 0,
     "_recipes": 0,

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vae_core import _check
+from vae_core import _check, _denormals
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -298,6 +298,8 @@ class GaussianLikelihood(nn.Module):
         Returns [..., batch], summed over pixels, with - sum of log sigma - (n/2) log 2 pi.
         """
         _check_shapes(x, output)
+        if self.link == "sigmoid":
+            _denormals.drop_from_gradient(output)
         mean = self.mean(output)
         n = math.prod(x.shape[1:])
         if self.kind == "per-pixel":

@@ -21,7 +21,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from torch import nn
 from vae_core import data as datasets
 from vae_core import distributions, models
 from vae_core.training import PIXELS, SCHEDULES, History, fit, pick_device
+from vae_core.training._checkpoint import write_whole
 
 LIKELIHOODS: dict[str, Callable[[], distributions.Likelihood]] = {
     "gaussian": distributions.GaussianLikelihood,
@@ -129,14 +129,9 @@ def _train(chosen: argparse.Namespace, device: torch.device) -> tuple[nn.Module,
 def _write(path: Path, model: nn.Module, history: History) -> None:
     weights = {name: values.cpu().contiguous() for name, values in model.state_dict().items()}
     content = safetensors.save(weights, metadata={"history": json.dumps(asdict(history))})
-    part = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
+        write_whole(path, content)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise OSError(f"the weights can't be written to {path} ({error.strerror})") from None
 
 

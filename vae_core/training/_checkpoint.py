@@ -63,24 +63,35 @@ def from_bytes(content: bytes, path: Path) -> Checkpoint:
     return Checkpoint(tensors, facts)
 
 
-def write(path: Path, checkpoint: Checkpoint) -> None:
-    """Put the checkpoint at ``path``: a kill at any moment leaves the old file or the new, whole.
+def write_whole(path: Path, content: bytes) -> None:
+    """Put ``content`` at ``path``: a kill at any moment leaves the old file or the new, whole.
 
-    Raises ``OSError``, in one sentence and with the system's ``errno``, where it can't be written
-    (a full disk, a folder that refuses); what was at ``path`` before is still there.
+    Raises the system's ``OSError`` where it can't be written; what was at ``path`` is still there.
     """
     # One name, not a random one: what a kill leaves is overwritten by the next.
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            file.write(checkpoint.to_bytes())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())  # the bytes are on the disk before the name is
         os.replace(part, path)
-    except OSError as error:
+    except OSError:
         with suppress(OSError):
-            part.unlink()  # half a checkpoint is of no use, and the disk may be full of it
+            part.unlink()  # half a file is of no use, and the disk may be full of it
+        raise
+
+
+def write(path: Path, checkpoint: Checkpoint) -> None:
+    """Put the checkpoint at ``path``, whole.
+
+    Raises ``OSError``, in one sentence and with the system's ``errno``, where it can't be written
+    (a full disk, a folder that refuses); what was at ``path`` before is still there.
+    """
+    try:
+        write_whole(path, checkpoint.to_bytes())
+    except OSError as error:
         raise _refused(path, error) from None
 
 

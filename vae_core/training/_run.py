@@ -12,11 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vae_core import _denormals
 from vae_core.data import batches
 from vae_core.objectives import Objective, Terms
 from vae_core.training._checkpoint import Checkpoint, load_optimizer, optimizer_tensors
 from vae_core.training._graph import GraphedStep
-from vae_core.training._setup import PixelSource, half_precision, learning_rate_factor
+from vae_core.training._setup import (
+    PixelSource,
+    half_precision,
+    learning_rate_factor,
+)
 from vae_core.training._world import World, batch_dimensions
 
 # How many steps may pass before the losses are looked at. Looking makes a GPU wait for the CPU.
@@ -214,6 +219,8 @@ class Run:
                 self._set_rate()
                 totals = self.take(index)
                 history.steps += 1
+                if device.type == "cpu" and history.steps % 100 == 0:
+                    _denormals.drop_from_moments(self.optimizer)
                 self.sums = totals if self.sums is None else self.sums + totals
                 unseen.append(totals)
                 tell((history.steps - 1) % self.per_epoch + 1, self.per_epoch, self.reading)
