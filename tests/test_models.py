@@ -99,6 +99,7 @@ def test_activations(activation: str) -> None:
         "relu": lambda v: v.clamp(min=0),
         "tanh": torch.tanh,
         "softplus": lambda v: (1 + v.exp()).log(),
+        "silu": lambda v: v / (1 + (-v).exp()),
         "identity": lambda v: v,
     }[activation]
     x = torch.rand(5, 1, 2, 2)
@@ -148,7 +149,7 @@ def test_a_latent_dim_that_is_no_size_is_refused(kind: type[VAE], latent_dim: ob
             {"architecture": "transformer"},
             "architecture must be one of mlp, conv; got 'transformer'",
         ),
-        ({"activation": "swish"}, "activation must be one of relu, tanh, softplus, identity; got"),
+        ({"activation": "swish"}, "activation must be one of relu, tanh, softplus, silu, identity; got"),
         ({"likelihood": "bernoulli"}, "likelihood must be one of vae_core.distributions"),
         ({"seed": "x"}, "seed must be a whole number of at least 0; got 'x'"),
         ({"seed": -1}, "seed must be a whole number of at least 0; got -1"),

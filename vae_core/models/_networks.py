@@ -17,6 +17,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "tanh": torch.tanh,
     "softplus": F.softplus,
+    "silu": F.silu,
     "identity": lambda values: values,
 }
 # Widths of the hidden layers unless others are given: units of an MLP, channels of convolutions.
