@@ -56,8 +56,10 @@ else
 endif
 
 # IPython warns, and uses a folder of its own choice, where IPYTHONDIR is not there to be written to.
+# Each kernel would warn that it listens on this machine's own TCP ports: no news to a reader.
 _build/.ipython:
-	@mkdir -p $@
+	@mkdir -p $@/profile_default
+	@echo "c.IPKernelApp.log_level = 'ERROR'" > $@/profile_default/ipython_kernel_config.py
 
 setup: .venv/.installed | _build/.ipython ## make .venv and install
 
