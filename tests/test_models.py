@@ -149,7 +149,7 @@ def test_a_latent_dim_that_is_no_size_is_refused(kind: type[VAE], latent_dim: ob
             {"architecture": "transformer"},
             "architecture must be one of mlp, conv; got 'transformer'",
         ),
-        ({"activation": "swish"}, "activation must be one of relu, tanh, softplus, silu, identity; got"),
+        ({"activation": "swish"}, "activation must be one of relu, tanh, softplus, silu, ident"),
         ({"likelihood": "bernoulli"}, "likelihood must be one of vae_core.distributions"),
         ({"seed": "x"}, "seed must be a whole number of at least 0; got 'x'"),
         ({"seed": -1}, "seed must be a whole number of at least 0; got -1"),

@@ -176,9 +176,10 @@ class Autoencoder(_Unconditional):
     the encoder's hidden layers, mirrored in the decoder; ``likelihood``: what the output means
     (default: Gaussian with sigma^2 = 1/2, whose loss is summed squared error); ``activation``:
     "relu", "tanh", "softplus", "silu" (h sigmoid(h), which leaves no unit dead; Elfwing et al.
-    2018) or "identity"; ``seed``: of the first weights; ``architecture``: "mlp", or "conv" (3 x 3 convolutions of stride 2, whose numbers
-    of channels ``hidden`` then gives). ``hidden`` is (512,) for "mlp" and (32, 64) for "conv"
-    unless given. Raises ``ValueError`` for sizes below 1, an unknown activation or architecture.
+    2018) or "identity"; ``seed``: of the first weights; ``architecture``: "mlp", or "conv" (3 x 3
+    convolutions of stride 2, whose numbers of channels ``hidden`` then gives). ``hidden`` is (512,)
+    for "mlp" and (32, 64) for "conv" unless given. Raises ``ValueError`` for sizes below 1, an
+    unknown activation or architecture.
 
     Denoising is a matter of what is encoded while training: see
     :func:`vae_core.objectives.denoising`.
