@@ -130,6 +130,8 @@ def test_classify_gives_probabilities_in_the_order_of_the_images() -> None:
 def test_estimate_shows_its_error_to_two_digits() -> None:
     assert str(evaluation.Estimate(3.14159, 0.0123)) == "3.142 ± 0.012"
     assert str(evaluation.Estimate(314.159, 12.3)) == "314 ± 12"
+    assert str(evaluation.Estimate(2302182.3, 524058.2)) == "2300000 ± 520000"
+    assert str(evaluation.Estimate(-3.0, 512.0)) == "0 ± 510"
     assert str(evaluation.Estimate(0.0173, 0.0073)) == "0.0173 ± 0.0073"
     assert str(evaluation.Estimate(-4.82e-6, 9.9e-8)) == "(-4.820 ± 0.099)e-6"
     assert str(evaluation.Estimate(6e-6, 9.1e-5)) == "(0.6 ± 9.1)e-5"

@@ -22,11 +22,13 @@ class Estimate(NamedTuple):
         """
         if not (math.isfinite(self.standard_error) and self.standard_error > 0):
             return f"{self.value:.4g}"
-        digits = max(0, 1 - math.floor(math.log10(self.standard_error)))
+        digits = 1 - math.floor(math.log10(self.standard_error))  # may be negative
         power = math.floor(math.log10(max(abs(self.value), self.standard_error)))
         if digits > 5 and power < -3:
             return f"({Estimate(*(part / 10.0**power for part in self))})e{power}"
-        return f"{self.value:.{digits}f} ± {self.standard_error:.{digits}f}"
+        # + 0.0 makes 0 of -0.
+        value, error = (f"{round(part, digits) + 0.0:.{max(0, digits)}f}" for part in self)
+        return f"{value} ± {error}"
 
 
 def mean_estimate(values: Tensor) -> Estimate:
