@@ -9,6 +9,7 @@ import pytest
 from answers import RIGHT, WRONG, Entry
 
 from vae_core import exercises
+from vae_core.exercises._guard import Hung, guarded
 
 CODE = [name for name, exercise in exercises.EXERCISES.items() if exercise.kind == "code"]
 
@@ -57,6 +58,25 @@ def endless(*_: object, **__: object) -> None:
             time.sleep(0.01)
         except Exception:
             continue
+
+
+def test_an_endless_answer_is_stopped() -> None:
+    """One that works, after its seconds; one that waits, after four times as many."""
+
+    def busy() -> None:
+        while True:
+            pass
+
+    for answer, least in ((busy, 0.2), (endless, 0.8)):
+        started = time.monotonic()
+        with pytest.raises(Hung, match=r"not back after 0\.2 s"):
+            guarded(answer, 0.2)
+        assert time.monotonic() - started >= least
+
+
+def test_a_busy_machine_makes_no_answer_wrong() -> None:
+    """The limit is one of work: who only waits is given longer."""
+    assert guarded(lambda: (time.sleep(0.5), 7)[1], 0.2) == 7
 
 
 def raises(*_: object, **__: object) -> None:

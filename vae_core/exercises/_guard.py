@@ -11,6 +11,7 @@ from typing import Any
 __all__ = ["Hung", "guarded"]
 
 LIMIT = 5.0  # seconds of one call; every exercise is answered in milliseconds
+_WAITING = 4  # times as long may pass while the call waits, or the machine has no time for it
 _AFTERLIFE = 2.0  # seconds in which a stopped call may end
 
 
@@ -24,6 +25,9 @@ class _Stop(BaseException):
 
 def guarded(call: Callable[[], Any], seconds: float = LIMIT) -> Any:
     """The result of ``call()``, or its exception, or ``Hung`` after ``seconds``.
+
+    They are seconds of work: on a machine that is busy with other things, or for a call that waits,
+    four times as many may pass.
 
     The call runs in a thread of its own, whatever the system. One that takes too long gets an
     exception thrown into it, again and again while it swallows them; one stuck outside Python is
@@ -39,8 +43,13 @@ def guarded(call: Callable[[], Any], seconds: float = LIMIT) -> Any:
             failure.append(error)
 
     thread = threading.Thread(target=run, daemon=True, name="answer")
+    started, worked = time.monotonic(), time.process_time()
     thread.start()
     thread.join(seconds)
+    while thread.is_alive() and time.process_time() - worked < seconds:
+        if time.monotonic() - started > _WAITING * seconds:
+            break
+        thread.join(0.05)
     if thread.is_alive():
         last = time.monotonic() + _AFTERLIFE
         while thread.is_alive() and time.monotonic() < last:
