@@ -43,12 +43,12 @@ def guarded(call: Callable[[], Any], seconds: float = LIMIT) -> Any:
             failure.append(error)
 
     thread = threading.Thread(target=run, daemon=True, name="answer")
-    started, worked = time.monotonic(), time.process_time()
+    worked, latest = time.process_time(), time.monotonic() + _WAITING * seconds
     thread.start()
     thread.join(seconds)
-    while thread.is_alive() and time.process_time() - worked < seconds:
-        if time.monotonic() - started > _WAITING * seconds:
-            break
+    while (
+        thread.is_alive() and time.process_time() - worked < seconds and time.monotonic() < latest
+    ):
         thread.join(0.05)
     if thread.is_alive():
         last = time.monotonic() + _AFTERLIFE

@@ -175,7 +175,7 @@ class Autoencoder(_Unconditional):
     ``latent_dim``: size of z; ``shape``: (channels, height, width), any size; ``hidden``: widths of
     the encoder's hidden layers, mirrored in the decoder; ``likelihood``: what the output means
     (default: Gaussian with sigma^2 = 1/2, whose loss is summed squared error); ``activation``:
-    "relu", "tanh", "softplus", "silu" (h sigmoid(h), which leaves no unit dead; Elfwing et al.
+    "relu", "tanh", "softplus", "silu" (h sigmoid(h), with a slope on both sides; Elfwing et al.
     2018) or "identity"; ``seed``: of the first weights; ``architecture``: "mlp", or "conv" (3 x 3
     convolutions of stride 2, whose numbers of channels ``hidden`` then gives). ``hidden`` is (512,)
     for "mlp" and (32, 64) for "conv" unless given. Raises ``ValueError`` for sizes below 1, an

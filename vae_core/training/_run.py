@@ -17,11 +17,7 @@ from vae_core.data import batches
 from vae_core.objectives import Objective, Terms
 from vae_core.training._checkpoint import Checkpoint, load_optimizer, optimizer_tensors
 from vae_core.training._graph import GraphedStep
-from vae_core.training._setup import (
-    PixelSource,
-    half_precision,
-    learning_rate_factor,
-)
+from vae_core.training._setup import PixelSource, half_precision, learning_rate_factor
 from vae_core.training._world import World, batch_dimensions
 
 # How many steps may pass before the losses are looked at. Looking makes a GPU wait for the CPU.
