@@ -71,6 +71,18 @@ def test_trains_once_then_reads_the_file(tiny: Path, monkeypatch: pytest.MonkeyP
     assert all(torch.equal(on_disk[name], value) for name, value in first.state_dict().items())
 
 
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_a_model_is_trained_where_gradients_are_off(off: type[torch.no_grad]) -> None:
+    usual = load()
+    for path in (_cache.folder() / "zoo").iterdir():
+        path.unlink()
+    zoo._in_memory.clear()
+    with off():
+        inside = load()
+    assert same(inside, usual)
+    assert not any(p.is_inference() for p in inside.parameters())
+
+
 def test_the_model_is_what_fit_makes_of_the_recipe() -> None:
     by_hand = models.VAE(2, hidden=(8,), seed=3)
     training.fit(

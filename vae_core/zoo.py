@@ -204,6 +204,8 @@ def _alone(path: Path) -> Iterator[None]:
         lock.release()
 
 
+# Weights made in inference mode could not be trained, here or by the caller.
+@torch.inference_mode(False)
 def load(
     name: str,
     seed: int | None = None,

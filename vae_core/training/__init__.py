@@ -111,6 +111,9 @@ def _loss(history: History) -> str:
     return f"loss {losses[-1]:.2f}" if losses else ""
 
 
+# A reader may have turned gradients off, here or in another cell of a notebook.
+@torch.inference_mode(False)
+@torch.enable_grad()
 def fit(
     model: nn.Module,
     data: ImageData,
@@ -150,6 +153,9 @@ def fit(
     The same call goes on from it, to exactly the weights of a run that was never stopped, wherever
     that one was killed; weights the model holds are then replaced. A run that had ended is given
     back as it ended.
+
+    Gradients are computed also where the caller has turned them off (``torch.no_grad``,
+    ``torch.inference_mode``, ``torch.set_grad_enabled(False)``), and are off again afterwards.
 
     ``bf16``: matrix products and convolutions in bfloat16, the weights and all else in float32.
     ``cuda_graph``: on CUDA, record a step once and replay it, which saves a small model most of

@@ -233,7 +233,8 @@ class Run:
             raise
         self._look(unseen)
         assert self.sums is not None
-        means = (self.world.total(self.sums).double() / n).tolist()
+        # On the CPU first: Apple's GPUs have no float64.
+        means = (self.world.total(self.sums).cpu().double() / n).tolist()
         for name, mean in zip(self.names, means, strict=True):
             history.terms.setdefault(name, []).append(mean)
         self.sums, self.elapsed = None, 0.0
@@ -256,7 +257,8 @@ class Run:
             terms, count = self._terms(self.objective, pixels, labels, index, noise)
             parts.append(self._totals(terms, count))
         self.model.train()
-        means = (self.world.total(torch.stack(parts).sum(0)).double() / len(labels)).tolist()
+        sums = self.world.total(torch.stack(parts).sum(0)).cpu()
+        means = (sums.double() / len(labels)).tolist()
         history = self.history
         for name, mean in zip(self.names, means, strict=True):
             history.validation.setdefault(name, []).append(mean)
