@@ -171,6 +171,11 @@ class Run:
         self.optimizer.step()
         return self._totals(terms, count)
 
+    def _means(self, sums: Tensor, n: int) -> list[float]:
+        """The terms' means over ``n`` examples, from this process's sums."""
+        # On the CPU first: Apple's GPUs have no float64.
+        return (self.world.total(sums).cpu().double() / n).tolist()
+
     def _set_rate(self) -> None:
         progress = self.history.steps / (self.plan.epochs * self.per_epoch)
         rate = self.plan.learning_rate * learning_rate_factor(self.plan.schedule, progress)
@@ -233,8 +238,7 @@ class Run:
             raise
         self._look(unseen)
         assert self.sums is not None
-        # On the CPU first: Apple's GPUs have no float64.
-        means = (self.world.total(self.sums).cpu().double() / n).tolist()
+        means = self._means(self.sums, n)
         for name, mean in zip(self.names, means, strict=True):
             history.terms.setdefault(name, []).append(mean)
         self.sums, self.elapsed = None, 0.0
@@ -257,8 +261,7 @@ class Run:
             terms, count = self._terms(self.objective, pixels, labels, index, noise)
             parts.append(self._totals(terms, count))
         self.model.train()
-        sums = self.world.total(torch.stack(parts).sum(0)).cpu()
-        means = (sums.double() / len(labels)).tolist()
+        means = self._means(torch.stack(parts).sum(0), len(labels))
         history = self.history
         for name, mean in zip(self.names, means, strict=True):
             history.validation.setdefault(name, []).append(mean)
