@@ -13,20 +13,18 @@ PAGE := _build/html/index.html
 # Notebooks and files of tests run side by side, each on one core: JOBS=1 for one after another.
 JOBS ?= 2
 export JOBS
-BESIDE := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 
-# The notebooks must run in .venv's own kernel, whatever the reader has installed or configured.
-export JUPYTER_PREFER_ENV_PATH := 1
-export IPYTHONDIR := $(CURDIR)/_build/.ipython
-export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# Displays that come and go while a cell works would leave a trace in what is stored.
-notebooks book nbval: export VAE_CORE_QUIET := 1
-unexport JUPYTER_PATH JUPYTER_CONFIG_DIR PYTHONPATH PYTHONHOME MPLBACKEND PYTHONWARNINGS
+# Everything runs in an environment that no setting of the reader's reaches but those which say where
+# things are and how the network is reached; book/_ext/surroundings.py has the list. -I: nor Python's.
+OWN := $(BIN)/python -I book/_ext/surroundings.py
+RUN := $(OWN) $(BIN)/
+BESIDE := $(OWN) OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup zoo book pdf serve test check lint types unit nbval browser access \
-	notebooks bench lock repository clean distclean zip colab classroom classroom-test live
+	notebooks bench lock repository records mutants clean distclean zip lab colab classroom \
+	classroom-test live faults
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -34,62 +32,64 @@ help: ## list the commands
 # --- set-up: two stamps, so that it is skipped when nothing it depends on has changed -------------
 
 .venv/.made:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	@$(PYTHON) -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "The book needs Python 3.11 or newer; '$(PYTHON)' is not. Name one: make book PYTHON=python3.12" >&2; exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	@$(PYTHON) -I -c 'import venv, ensurepip' 2>/dev/null || { \
 	  echo "'$(PYTHON)' lacks the venv module; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@echo "Making .venv"
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -I -m venv .venv
 	@touch $@
 
 ifeq ($(LOCK),none)
 .venv/.installed: .venv/.made pyproject.toml
 	@echo "Installing from pyproject.toml"
-	@$(BIN)/python -m pip install --quiet --editable ".[book,test]"
+	@$(RUN)python -m pip install --quiet --editable ".[book,test]"
 	@touch $@
 else
 .venv/.installed: .venv/.made pyproject.toml $(LOCK)
 	@echo "Installing from $(LOCK): about 3 minutes the first time"
-	@$(BIN)/python -m pip install --quiet --require-hashes --requirement $(LOCK)
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(RUN)python -m pip install --quiet --require-hashes --requirement $(LOCK)
+	@$(RUN)python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 endif
 
-# IPython warns, and uses a folder of its own choice, where IPYTHONDIR is not there to be written to.
-# Each kernel would warn that it listens on this machine's own TCP ports: no news to a reader.
-_build/.ipython:
-	@mkdir -p $@/profile_default
-	@echo "c.IPKernelApp.log_level = 'ERROR'" > $@/profile_default/ipython_kernel_config.py
+# The settings of the book's own programs, in place of the reader's.
+_build/.ipython: | .venv/.installed
+	@$(RUN)python -c ''
 
 setup: .venv/.installed | _build/.ipython ## make .venv and install
 
 # --- the book --------------------------------------------------------------------------------------
 
 zoo: setup
-	@$(BIN)/python -m vae_core.zoo fill
+	@$(RUN)python -m vae_core.zoo fill
 
 book: zoo ## execute every chapter and build the book in _build/html
-	@$(BIN)/jupyter-book build . -W -n --keep-going
+	@$(RUN)jupyter-book build . -W -n --keep-going
 	@echo "The book: $(CURDIR)/$(PAGE)"
 
 serve: book ## build, then serve the book on this machine (PORT=8000)
 	@echo "http://localhost:$(PORT) (stop with Ctrl-C)"
-	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+	@$(RUN)python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+# As the reader has set JupyterLab up: without the environment above.
+lab: setup ## open copies of the chapters and assignments in JupyterLab (my-notebooks/)
+	@$(BIN)/python book/_tools/lab.py
 
 # Printed by the browser that the tests use too; nothing is executed again.
 pdf: book ## the whole book as one PDF, _build/vae-book.pdf
-	@$(BIN)/python book/_tools/pdf.py
+	@$(RUN)python book/_tools/pdf.py
 
 zip: book ## the built book as one archive that opens from disk, for a class or a USB stick
-	@$(BIN)/python book/_tools/archive.py
+	@$(RUN)python book/_tools/archive.py
 
 # Executed elsewhere and moved: a stop leaves each stored notebook as it was or whole.
 notebooks: zoo ## re-execute every notebook in place and normalise it
-	@for notebook in $$(find notebooks -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*' -not -path '*/student/*' | sort); do \
+	@for notebook in $$($(RUN)python book/_tools/stored.py --executed); do \
 	  executed="_build/executed/$$(basename "$$notebook")"; \
-	  $(BIN)/jupyter-nbconvert --to notebook --execute --output-dir _build/executed --ExecutePreprocessor.timeout=900 \
+	  $(OWN) VAE_CORE_QUIET=1 $(BIN)/jupyter-nbconvert --to notebook --execute --output-dir _build/executed --ExecutePreprocessor.timeout=900 \
 	    --ExecutePreprocessor.kernel_name=python3 "$$notebook" \
-	  && $(BIN)/python book/_tools/normalise.py "$$executed" && mv -f "$$executed" "$$notebook" || exit 1; \
+	  && $(RUN)python book/_tools/normalise.py "$$executed" && mv -f "$$executed" "$$notebook" || exit 1; \
 	done
 
 # --- tests -----------------------------------------------------------------------------------------
@@ -99,12 +99,12 @@ test: check nbval browser live ## everything: lint, types, unit tests, chapters,
 check: lint types unit ## the fast part: lint, types, unit tests
 
 lint: setup
-	@$(BIN)/ruff check .
-	@$(BIN)/python book/_tools/normalise.py --check
-	@$(BIN)/python book/_tools/repository.py --check
+	@$(RUN)ruff check .
+	@$(RUN)python book/_tools/normalise.py --check
+	@$(RUN)python book/_tools/repository.py --check
 
 types: setup
-	@$(BIN)/mypy
+	@$(RUN)mypy
 
 unit: setup
 	@$(BESIDE) tests --ignore=tests/browser --ignore=tests/live
@@ -116,26 +116,32 @@ nbval: zoo
 browser: book pdf
 	@$(BESIDE) tests/browser
 
+faults: setup ## inject faults by the hundred, and store what held for the book's page
+	@$(OWN) FAULTS=all OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist load tests/faults
+	@$(RUN)python book/_tools/faults.py
+
 live: setup ## every widget in a real JupyterLab with a real kernel
-	@OMP_NUM_THREADS=1 $(BIN)/pytest tests/live
+	@$(OWN) OMP_NUM_THREADS=1 $(BIN)/pytest tests/live
 
 access: book ## axe over the whole of every page, wide and on a phone, light and dark
 	@AXE_WHOLE=1 $(BESIDE) tests/browser/test_access.py -k axe --dist load
 
-colab: zoo ## run every notebook as Colab does; TORCH=newest or a version: beside that PyTorch
-	@$(BIN)/python book/_tools/colab.py $(if $(TORCH),--torch $(TORCH)) $(NOTEBOOKS)
+# Every notebook by itself, with an empty cache: FULL=1 trains its models whole.
+colab: setup ## run every notebook as Colab does; TORCH=newest or a version: beside that PyTorch
+	@$(RUN)python book/_tools/colab.py --jobs $(JOBS) $(if $(FULL),--full) $(if $(TORCH),--torch $(TORCH)) $(NOTEBOOKS)
 
 bench: setup ## print the performance tables
-	@$(BIN)/python -m benchmarks
+	@$(RUN)python -m benchmarks
 
 # --- a class -----------------------------------------------------------------------------------------
 
 # The folder of the nbgrader course. Submissions and grades come to lie in it: for a real class, name
-# one outside the book, which `make clean` does not remove.
+# one outside the book, which `make clean` does not remove. What a teacher has changed in it is kept;
+# FORCE=1 puts the book's version back.
 COURSE ?= _build/classroom
 
 classroom: setup ## make the nbgrader course and the students' notebooks (COURSE=folder)
-	@$(BIN)/python book/_tools/classroom.py --course "$(COURSE)"
+	@$(RUN)python book/_tools/classroom.py --course "$(COURSE)" $(if $(FORCE),--force)
 
 classroom-test: zoo ## grade every assignment: solved, half done, untouched
 	@CLASSROOM=all $(BESIDE) tests/test_classroom.py
@@ -149,7 +155,13 @@ lock: ## pin the newest versions that pyproject.toml allows (needs uv)
 	@! grep -n '://' requirements.lock
 
 repository: setup ## rewrite the repository's address everywhere: make repository URL=...
-	@$(BIN)/python book/_tools/repository.py $(if $(URL),--url $(URL))
+	@$(RUN)python book/_tools/repository.py $(if $(URL),--url $(URL))
+
+records: zoo ## compute kept results that are missing or out of date (CHAPTER=13: of one chapter)
+	@$(OWN) VAE_CORE_QUIET=1 $(BIN)/python -m benchmarks.records --stale $(CHAPTER)
+
+mutants: zoo ## change what claims rest on, and record which changes make each fail (NOTEBOOKS="4 13")
+	@$(OWN) VAE_CORE_QUIET=1 $(BIN)/python -m benchmarks.mutants --jobs $(JOBS) $(NOTEBOOKS)
 
 clean: ## remove what was built
 	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis

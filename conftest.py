@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import glued
+import stored
+import surroundings
+
+ROOT = Path(__file__).parent
+
+
+def pytest_configure(config: Any) -> None:
+    """Notebooks are compared as the book executes them: without the reader's own settings."""
+    if getattr(config.option, "nbval", False):
+        surroundings.enter()
+        os.environ["VAE_CORE_QUIET"] = "1"
+
+
+def pytest_ignore_collect(collection_path: Path, config: Any) -> bool | None:
+    """Leave alone what readers keep beside the book's notebooks: copies, checkpoints, their own."""
+    if collection_path.suffix != ".ipynb" or not collection_path.is_relative_to(ROOT / "notebooks"):
+        return None
+    return True if collection_path not in stored.notebooks(ROOT) else None
 
 
 def pytest_collection_modifyitems(items: list[Any]) -> None:

@@ -39,7 +39,7 @@ class Setting:
 
     @property
     def digits(self) -> data.ImageData:
-        return data.load("mnist", "train").first(self.n)
+        return data.load("mnist", "train+validation").first(self.n)
 
     @property
     def batch_sizes(self) -> list[int]:

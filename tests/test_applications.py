@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from vae_core.distributions import BernoulliLikelihood
-from vae_core.evaluation import auroc, compressed_bits, fill_by_neighbours, impute
+from vae_core.evaluation import auroc, compressed_bits, coverage, fill_by_neighbours, impute
 from vae_core.models import VAE
 
 OBSERVED = (torch.arange(PIXELS) % 3 != 0).reshape(SHAPE)  # 8 of 12 pixels
@@ -119,6 +119,46 @@ def test_all_neighbours_are_mean_imputation() -> None:
         fill_by_neighbours((x * 255).byte(), OBSERVED, reference)
     with pytest.raises(ValueError, match="reference"):
         fill_by_neighbours(x, OBSERVED, reference[:, :, :2])
+
+
+@pytest.mark.parametrize(("n", "level"), [(2, 0.9), (20, 0.9), (20, 0.5), (200, 0.9)])
+def test_draws_like_the_truth_cover_it_as_often_as_the_ideal_says(n: int, level: float) -> None:
+    generator = torch.Generator().manual_seed(n)
+    truth = torch.randn(3000, *SHAPE, generator=generator)
+    draws = torch.randn(n, 3000, *SHAPE, generator=generator)
+    found, ideal = coverage(draws, truth, OBSERVED, level)
+    assert ideal == pytest.approx(level * (n - 1) / (n + 1))
+    assert abs(found.value - ideal) < 4 * found.standard_error
+    narrow = coverage(0.5 * draws, truth, OBSERVED, level).found
+    assert narrow.value < ideal - 4 * narrow.standard_error
+
+
+def test_coverage_looks_at_missing_pixels_and_interpolates_between_draws() -> None:
+    draws = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0])[:, None, None, None, None].expand(5, 2, 1, 1, 4)
+    # The middle half of five draws runs from 1 to 3, the middle 90 % from 0.2 to 3.8.
+    images = torch.tensor([0.9, 1.0, 3.0, 100.0]).expand(2, 1, 1, 4)
+    observed = torch.tensor([[[False, False, False, True]]])
+    half = coverage(draws, images, observed, 0.5)
+    assert half.found.value == pytest.approx(2 / 3)
+    assert half.ideal == pytest.approx(0.5 * 4 / 6)
+    assert coverage(draws, images, observed).found.value == 1
+    assert coverage(draws, images - 0.85, observed).found.value == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"level": 1.0}, r"level must lie in \(0, 1\)"),
+        ({"draws": torch.zeros(1, 2, *SHAPE)}, "n >= 2"),
+        ({"draws": torch.zeros(5, 3, *SHAPE)}, "draws must be"),
+        ({"observed": torch.ones(SHAPE, dtype=torch.bool)}, "no pixel is missing"),
+        ({"observed": OBSERVED.float()}, "observed must be bool"),
+    ],
+)
+def test_coverage_refuses(change: dict[str, Any], message: str) -> None:
+    arguments = {"draws": torch.zeros(5, 2, *SHAPE), "images": torch.zeros(2, *SHAPE)}
+    with pytest.raises(ValueError, match=message):
+        coverage(**{**arguments, "observed": OBSERVED, **change})
 
 
 def test_auroc_is_scikit_learns_ties_included() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import statistics
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +193,71 @@ def test_the_quality_tables_quickly(
         assert 100 < mean < 784 * math.log(2)  # a coin a pixel; hardly trained
         assert 0 < error < mean
         assert run["seconds"] > 0
+
+
+def kept(stem: str) -> list[dict[str, Any]]:
+    """The stored results of benchmarks.quality, with a stem such as "quality-trials"."""
+    paths = report.RESULTS.glob("quality-*.json")
+    found = [p for p in paths if re.match(rf"{stem}-(?!trials|all)", p.name)]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in found]
+
+
+def test_the_better_recipe_was_chosen_on_validation_digits() -> None:
+    found = kept("quality-trials")
+    if not found or len(found[0]["runs"]) < len(quality.TRIALS):
+        pytest.skip("the trials are not finished: `python -m benchmarks.quality trials` goes on")
+    (trials,) = found
+    assert (trials["plan"]["fitted"], trials["plan"]["measured"]) == ("train", "validation")
+    assert [run["recipe"] for run in trials["runs"]] == list(quality.TRIALS)
+    assert trials["recipes"] == json.loads(
+        json.dumps({name: asdict(recipe) for name, recipe in quality.TRIALS.items()})
+    )
+    assert quality.best(trials["runs"]) == quality.CHOSEN
+    assert quality.RECIPES["better"] == quality.TRIALS[quality.CHOSEN]
+
+
+@pytest.mark.parametrize(
+    ("stem", "fitted"), [("quality", "train"), ("quality-all", "train+validation")]
+)
+def test_both_recipes_were_measured_on_test_digits_from_three_seeds(stem: str, fitted: str) -> None:
+    measured = [record for record in kept(stem) if "plan" in record]
+    if not measured:
+        pytest.skip("the recipes are not measured yet: `python -m benchmarks.quality report`")
+    for record in measured:
+        assert (record["plan"]["fitted"], record["plan"]["measured"]) == (fitted, "test")
+        runs = [(run["recipe"], run["seed"]) for run in record["runs"]]
+        assert runs == [(name, seed) for seed in range(3) for name in quality.RECIPES]
+        assert record["recipes"]["better"] == json.loads(
+            json.dumps(asdict(quality.RECIPES["better"]))
+        )
+
+
+def test_trials_go_on_where_they_were_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[quality.Recipe, int]] = []
+
+    def measure(
+        recipe: quality.Recipe, plan: Any, epochs: int, seed: int, *_: Any
+    ) -> dict[str, Any]:
+        asked.append((recipe, seed))
+        nll = 90.0 + len(asked) if recipe != quality.TRIALS["silu, 24 latents, 0.003"] else 80.0
+        return {"-ELBO": (100.0, 0.5), "NLL": (nll, 0.5), "seconds": 1.0}
+
+    monkeypatch.setattr(quality, "measure", measure)
+    command = ["trials", "--device", "cpu", "--results", str(tmp_path)]
+    assert quality.main([*command, "--most", "2"]) == 0
+    assert len(asked) == 2
+    assert (
+        f"{len(quality.TRIALS) - 2} of {len(quality.TRIALS)} runs are still to come"
+        in capsys.readouterr().out
+    )
+    assert quality.main(command) == 0
+    assert [recipe for recipe, _ in asked] == list(quality.TRIALS.values())  # none of them twice
+    assert "Lowest NLL: silu, 24 latents, 0.003." in capsys.readouterr().out
+    monkeypatch.setitem(quality.TRIALS, "baseline", quality.Recipe(latent_dim=3))
+    assert quality.main(command) == 0
+    assert len(asked) == len(quality.TRIALS) + 1  # what changed is trained anew
 
 
 def test_the_papers_schedule() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
 import json
+import re
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -244,16 +247,43 @@ class TestSlimPages:
         cmap = slim_pages.ttLib.TTFont(source).getBestCmap()
         icon = next(c for c in cmap if 0xE000 <= c <= 0xF8FF)
         css = f'@font-face{{font-family:F;src:url(f.ttf)}}.i{{content:"\\{icon:x}"}}'
-        out = slim_pages.embed_icons(css, tmp_path)
-        assert "f.ttf" not in out
-        assert "data:font/woff;base64," in out
-        assert len(out) < source.stat().st_size / 4
+        faces = slim_pages.Faces([], [], {})
+        assert faces.take(css, tmp_path) == f'.i{{content:"\\{icon:x}"}}'
+        ((name, font),) = faces.files.items()
+        assert font[:4] == b"wOFF"
+        assert len(font) < source.stat().st_size / 4
+        faces.write(tmp_path / "own")
+        named, held = (
+            (tmp_path / "own" / f"{n}.css").read_text() for n in ("icons", "icons-on-disk")
+        )
+        assert named == f'@font-face{{font-family:F;src:url({name}) format("woff")}}\n'
+        data = re.findall(r"src:url\(data:font/woff;base64,([^)]+)\)", held)
+        assert [base64.b64decode(text) for text in data] == [font]
+        assert (tmp_path / "own" / name).read_bytes() == font
+        cut = slim_pages.ttLib.TTFont(tmp_path / "own" / name)
+        assert set(cut.getBestCmap()) == {icon}
+
+    def test_the_same_icons_give_the_same_bytes(self, tmp_path: Path) -> None:
+        fonts = Path(matplotlib.get_data_path(), "fonts/ttf")
+        (tmp_path / "f.ttf").write_bytes((fonts / "STIXNonUni.ttf").read_bytes())
+        cmap = slim_pages.ttLib.TTFont(tmp_path / "f.ttf").getBestCmap()
+        icon = next(c for c in cmap if 0xE000 <= c <= 0xF8FF)
+        css = f'@font-face{{font-family:F;src:url(f.ttf)}}.i{{content:"\\{icon:x}"}}'
+        made = []
+        for _ in range(2):
+            faces = slim_pages.Faces([], [], {})
+            faces.take(css, tmp_path)
+            made.append(faces.files)
+            time.sleep(1.1)  # a font file would hold the second in which it was written
+        assert made[0] == made[1]
 
     def test_a_font_with_none_of_the_icons_goes(self, tmp_path: Path) -> None:
         fonts = Path(matplotlib.get_data_path(), "fonts/ttf")
         (tmp_path / "f.ttf").write_bytes((fonts / "cmr10.ttf").read_bytes())
         css = '@font-face{font-family:F;src:url(f.ttf)}.i{content:"\\f00c"}'
-        assert slim_pages.embed_icons(css, tmp_path) == '.i{content:"\\f00c"}'
+        faces = slim_pages.Faces([], [], {})
+        assert faces.take(css, tmp_path) == '.i{content:"\\f00c"}'
+        assert not faces.files
 
 
 def test_reading_time_counts_prose_and_leaves_out_code_and_mathematics() -> None:

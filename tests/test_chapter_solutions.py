@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import stored
 import torch
 from helpers import ROOT
 
@@ -30,7 +31,7 @@ CHECK = re.compile(r"exercises\.check\(\s*\"(\w+)\",\s*(\w+)\s*\)")
 CODE = re.compile(r"^ *```python\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 IMPORT = re.compile(r"^(?:import|from) (?!vae_core)[\w. ]+(?:, \w+)*$", re.MULTILINE)
 MODULES = ("coding", "data", "distributions", "evaluation", "maps", "models", "objectives")
-CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CHAPTERS = stored.chapters(ROOT)
 
 
 class Solution(NamedTuple):

@@ -202,27 +202,6 @@ def test_a_new_address_reaches_the_badges_as_it_reaches_everything_else(tmp_path
     run(tmp_path, str(ROOT / "book/_tools/classroom.py"), "--check")
 
 
-@pytest.mark.parametrize(
-    ("file", "student"),
-    [
-        ("amy_ch04_kl_divergence.ipynb", "amy"),
-        ("a.b-c@school.org_ch04_kl_divergence (1).ipynb", "a.b-c@school.org"),
-        ("Copy of amy_ch04_kl_divergence.ipynb", "amy"),
-        ("Amy Lee_31415_assignsubmission_file_ch04_kl_divergence.ipynb", "Amy Lee"),
-        ("all/Amy Lee_31415_assignsubmission_file/ch04_kl_divergence.ipynb", "Amy Lee"),
-        ("all/Amy Lee_31415_assignsubmission_file_/Copy of ch04_kl_divergence.ipynb", "Amy Lee"),
-        ("ch04_kl_divergence.ipynb", None),
-        ("Copy of ch04_kl_divergence.ipynb", None),
-        ("all/ch04_kl_divergence.ipynb", None),
-    ],
-)
-def test_a_file_that_was_handed_in_is_told_whose_it_is(file: str, student: str | None) -> None:
-    pattern = classroom.settings(ROOT).FileNameCollectorPlugin.named_regexp
-    found = re.match(pattern, f"/course_2/downloaded/ch04_kl_divergence/extracted/{file}")
-    assert (found and found["student_id"]) == student
-    assert found is None or found["file_id"] == "ch04_kl_divergence"
-
-
 # --- from handing out to feedback, with nbgrader's own commands -----------------------------------
 
 SCORES = """
@@ -239,6 +218,70 @@ with Gradebook("sqlite:///gradebook.db") as book:
         }
 print(json.dumps(found))
 """
+
+
+# A class as it is: what each hands in of chapter 4 besides sound notebooks, and the points that are
+# due. 8 are for code; the answer to the first exercise is worth 2.
+CROWD = "ch04_kl_divergence"
+PATCHES = (
+    "import vae_core.exercises as E\nE.check = E.grade = lambda *a, **k: None",
+    "import sys\nclass Fake:\n    check = grade = staticmethod(lambda *a, **k: None)\n"
+    "exercises = sys.modules['vae_core.exercises'] = Fake",
+    "import torch\ntorch.allclose = lambda *a, **k: True",
+    "from vae_core.exercises import Attempt, Exercise\nAttempt.close = lambda *a, **k: None\n"
+    "Exercise.check = lambda *a, **k: True",
+    "import ast\nclass Gone(ast.NodeTransformer):\n    def visit_Expr(self, node):\n"
+    "        return ast.Pass()\nget_ipython().ast_transformers.append(Gone())",
+)
+
+
+def crowd() -> dict[str, tuple[bytes, float]]:
+    sound, _ = answered(CROWD, 1.0)
+    found: dict[str, tuple[bytes, float]] = {}
+
+    def hands_in(who: str, notebook: dict[str, Any], points: float) -> None:
+        found[who] = json.dumps(notebook).encode(), points
+
+    def place(notebook: dict[str, Any], identity: str) -> int:
+        return next(
+            k
+            for k, c in enumerate(notebook["cells"])
+            if c["metadata"].get("nbgrader", {}).get("grade_id") == identity
+        )
+
+    def with_cell(text: str) -> dict[str, Any]:
+        made = copy.deepcopy(sound)
+        cell = {"cell_type": "code", "metadata": {}, "source": text, "outputs": []}
+        made["cells"].insert(place(made, "full-text"), cell)
+        return made
+
+    copied = copy.deepcopy(sound)
+    k = place(copied, "kl")
+    copied["cells"].insert(k + 1, copy.deepcopy(copied["cells"][k]))
+    hands_in("copied", copied, 8)
+    deleted = copy.deepcopy(sound)
+    del deleted["cells"][place(deleted, "kl-grade")]
+    hands_in("deleted", deleted, 8)
+    stripped = copy.deepcopy(sound)
+    for cell in stripped["cells"]:
+        cell["metadata"] = {}
+        cell.pop("id", None)
+    hands_in("stripped", stripped, 8)
+    stuck = copy.deepcopy(sound)
+    never = "def kl_to_standard_normal(mu, log_sigma):\n    return sum(range(10**13))"
+    stuck["cells"][place(stuck, "kl")]["source"] = never
+    hands_in("stuck", stuck, 6)
+    hands_in("leaves", with_cell("exit()"), 8)
+    hands_in("dies", with_cell("import os; os._exit(1)"), 8)
+    for n, patch in enumerate(PATCHES):
+        patched = student_version(CROWD)
+        wrong = f"{patch}\n{MISTAKEN[CROWD][0]}"
+        patched["cells"][place(patched, "kl")]["source"] = wrong
+        hands_in(f"patches{n}", patched, 0)
+    found["empty"] = b"", 0
+    found["cut"] = json.dumps(sound).encode()[:4000], 0
+    hands_in("other", student_version("ch05_reconstruction"), 0)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -262,6 +305,11 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
             cell = next(c for c in wrong["cells"] if role(c) == (True, False))
             cell["source"] = MISTAKEN[name][0]
             (archive / f"mistaken_{name}.ipynb").write_text(json.dumps(wrong), "utf-8")
+        if name == CROWD:
+            for who, (data, _) in crowd().items():
+                (archive / f"{who}_{name}.ipynb").write_bytes(data)
+            (archive / f"Copy of {name}.ipynb").write_bytes(data)
+            (archive / "broken.zip").write_bytes(b"PK\x03\x04 not an archive")
         run(folder, "-m", "nbgrader", "zip_collect", name)
         run(folder, "-m", "nbgrader", "autograde", name)
         run(folder, "-m", "nbgrader", "generate_feedback", name)
@@ -288,11 +336,51 @@ class TestGrading:
 
     def test_feedback_says_what_is_wrong(self, name: str, course: Path) -> None:
         def feedback(student: str) -> str:
-            page = course / "feedback" / student / name / f"{name}.html"
-            return html.unescape(re.sub(r"<[^>]*>|\s+", " ", page.read_text("utf-8")))
+            return page(course, student, name)
 
         assert GENERAL["not_answered"] in feedback("blank")
         assert GENERAL["not_answered"] not in feedback("teacher")
         if name in MISTAKEN:
             assert MISTAKES[MISTAKEN[name][1]] in feedback("mistaken")
             assert json.loads(run(course, "-c", SCORES, name))["mistaken"]["machine"] == 0
+
+
+def page(course: Path, student: str, name: str) -> str:
+    """The words of a student's feedback."""
+    file = course / "feedback" / student / name / f"{name}.html"
+    words = re.sub(r"<style.*?</style>", " ", file.read_text("utf-8"), flags=re.DOTALL)
+    return html.unescape(re.sub(r"<[^>]*>|\s+", " ", words))
+
+
+class TestCrowd:
+    def test_each_has_the_points_that_are_due_and_nothing_waits_for_a_human(
+        self, course: Path
+    ) -> None:
+        scores = json.loads(run(course, "-c", SCORES, CROWD))
+        due = {who: points for who, (_, points) in crowd().items()}
+        assert {who: scores[who]["machine"] for who in due} == due
+        most = max(found["to_read"] for found in scores.values())
+        assert most == scores["teacher"]["to_read"], "only what a human is to read"
+
+    def test_each_is_told_once_what_is_wrong_and_not_where_the_grader_keeps_it(
+        self, course: Path
+    ) -> None:
+        found = page(course, "mistaken", CROWD)
+        assert found.count(MISTAKES[MISTAKEN[CROWD][1]]) == 1
+        assert found.count("The divergence from N(0, I): not yet") == 2  # the report, and the 0
+        assert "Traceback" not in found
+        for who in ("mistaken", "stuck", "dies"):
+            words = page(course, who, CROWD)
+            assert str(course) not in words
+            assert "site-packages" not in words
+            assert "/vae_core/" not in words
+
+    def test_who_was_set_aside_or_put_right_is_told(self, course: Path) -> None:
+        assert "an empty file" in page(course, "empty", CROWD)
+        assert "breaks off" in page(course, "cut", CROWD)
+        assert "the notebook of" in page(course, "other", CROWD) or "without this" in page(
+            course, "other", CROWD
+        )
+        assert "kl was there 2 times" in page(course, "copied", CROWD)
+        assert "ends Python" in page(course, "dies", CROWD)
+        assert "not back after 5 s" in page(course, "stuck", CROWD)

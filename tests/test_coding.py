@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vae_core import coding
+from vae_core import coding, data
 from vae_core.coding import _bits_back, _stack
 from vae_core.distributions import (
     BernoulliLikelihood,
@@ -111,6 +111,22 @@ def test_images_of_one_level_come_back(grey: bool, level: int) -> None:
     images = torch.full((7, 1, 6, 5), level if grey else level // 255, dtype=torch.uint8)
     content = coding.compress(a_model(grey), images)
     assert torch.equal(coding.decompress(a_model(grey), content), images)
+
+
+@pytest.mark.parametrize("latent_dim", [3, 100])
+def test_few_bits_are_borrowed_however_many_latents_are_drawn(latent_dim: int) -> None:
+    """Only the first slice borrows: two images' z, and a little."""
+    model = VAE(latent_dim, hidden=(8,), likelihood=BernoulliLikelihood(), seed=0)
+    with torch.no_grad():
+        model.encoder.mean.weight.zero_()
+        model.encoder.log_sigma.weight.zero_()  # Q is the prior: drawing takes all 12 bits
+        digits = data.binarize(data.load("mnist", "test").images[:1500], "fixed")
+        # The decoder knows the mean digit alone: an image takes some 300 bits, its draws 1,200.
+        model.decoder.layers[-1].weight.zero_()
+        model.decoder.layers[-1].bias.copy_(digits.mean(0).flatten().clamp(0.001, 0.999).logit())
+    content = coding.compress(model, digits.to(torch.uint8))
+    borrowed = 32 * _bits_back._HEADER.unpack(content[: _bits_back._HEADER.size])[3]
+    assert borrowed <= 2 * latent_dim * 12 + 96
 
 
 @pytest.mark.parametrize("grey", [False, True])

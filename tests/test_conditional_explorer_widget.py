@@ -15,7 +15,7 @@ from vae_core.distributions import BernoulliLikelihood
 from vae_core.models import CVAE, VAE
 from vae_core.widgets import ConditionalExplorer
 from vae_core.widgets import _payload as payload
-from vae_core.widgets.sampling_explorer import normals
+from vae_core.widgets._random import normals
 
 GIVEN = {"one": "1-quadrant", "two": "2-quadrants", "three": "3-quadrants"}
 

@@ -18,14 +18,14 @@ import torch
 from helpers import one_sentence
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from image_files import picture
 from torch import Tensor
 
 from vae_core import _cache, data
 from vae_core.data import _load, _mnist
 
 COUNTS = {
-    "train": [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
+    "train+validation": [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
     "test": [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
 }
 NAMES = tuple(_mnist.CHECKSUMS)
@@ -41,7 +41,7 @@ def fresh() -> None:
 # ---- MNIST -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("split", "n"), [("train", 60_000), ("test", 10_000)])
+@pytest.mark.parametrize(("split", "n"), [("train+validation", 60_000), ("test", 10_000)])
 def test_mnist(split: str, n: int, offline: None) -> None:
     found = data.load("mnist", split)
     assert found.images.shape == (n, 1, 28, 28)
@@ -51,12 +51,21 @@ def test_mnist(split: str, n: int, offline: None) -> None:
     assert found.labels.bincount().tolist() == COUNTS[split]
     assert (found.name, found.split, found.classes) == ("mnist", split, tuple("0123456789"))
     # The tensors are the published files' bytes, in their order.
-    prefix = "train" if split == "train" else "t10k"
+    prefix = "t10k" if split == "test" else "train"
     header = struct.pack(">HBBIII", 0, 8, 3, n, 28, 28)
     content = header + found.images.numpy().tobytes()
     assert hashlib.md5(content).hexdigest() == _mnist.CHECKSUMS[f"{prefix}-images-idx3-ubyte"]
     content = struct.pack(">HBBI", 0, 8, 1, n) + found.labels.to(torch.uint8).numpy().tobytes()
     assert hashlib.md5(content).hexdigest() == _mnist.CHECKSUMS[f"{prefix}-labels-idx1-ubyte"]
+
+
+def test_the_validation_digits_are_the_last_ten_thousand_training_digits() -> None:
+    train, validation, both = (data.load("mnist", s) for s in _load.SPLITS[:3])
+    assert torch.equal(train.images, both.images[:50_000])
+    assert torch.equal(train.labels, both.labels[:50_000])
+    assert torch.equal(validation.images, both.images[50_000:])
+    assert torch.equal(validation.labels, both.labels[50_000:])
+    assert [found.split for found in (train, validation)] == ["train", "validation"]
 
 
 def test_the_checksums_are_those_of_the_original_database() -> None:
@@ -76,7 +85,7 @@ def test_torchvision_reads_the_same_bytes(offline: None) -> None:
     assert torch.equal(theirs.data, ours.images[:, 0])
     assert torch.equal(theirs.targets, ours.labels)
     theirs = MNIST(data.torchvision_root(), train=True)
-    assert theirs.targets.bincount().tolist() == COUNTS["train"]
+    assert theirs.targets.bincount().tolist() == COUNTS["train+validation"]
 
 
 def test_torchvision_root_takes_a_folder(tmp_path: Path) -> None:
@@ -252,7 +261,10 @@ def test_an_unknown_name_lists_the_known(name: str) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"split": "valid"}, "split must be 'train' or 'test'; got 'valid'"),
+        (
+            {"split": "valid"},
+            "split must be one of train, validation, train.validation, test; got 'valid'",
+        ),
         ({"channels": 2}, "channels must be 1 or 3; got 2"),
         ({"size": 0}, "size must be a whole number of at least 1; got 0"),
         ({"size": 2.5}, "size must be a whole number of at least 1; got 2.5"),
@@ -314,7 +326,11 @@ def write_layout(name: str, root: Path) -> dict[str, tuple[np.ndarray, np.ndarra
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_torchvisions_sets_come_by_the_same_call(name: str, tmp_path: Path, offline: None) -> None:
     held = write_layout(name, tmp_path)
-    for split, (images, labels) in held.items():
+    whole = {split.replace("train", "train+validation"): both for split, both in held.items()}
+    parts = {"train": slice(0, 6), "validation": slice(6, 7)}  # of seven examples
+    for split, part in parts.items():
+        whole[split] = tuple(values[part] for values in held["train"])
+    for split, (images, labels) in whole.items():
         found = data.load(name, split, root=tmp_path)
         upright = images.transpose(0, 2, 1) if name == "emnist" else images
         assert found.images.shape == (len(images), 1, 28, 28)
@@ -377,110 +393,6 @@ def test_labels_and_images_that_do_not_pair_are_damage(tmp_path: Path, offline: 
     (raw / "t10k-labels-idx1-ubyte").write_bytes(idx(np.zeros(3, np.uint8)))
     with pytest.raises(data.DamagedFileError, match=r"images \[8, 28, 28\], labels \[3\]"):
         data.load("kmnist", "test", root=tmp_path)
-
-
-# ---- image folders ---------------------------------------------------------------------------
-
-
-def picture(path: Path, values: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(values).save(path)
-
-
-def test_a_folder_of_classes(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    grey = {}
-    for label in ("cat", "dog"):
-        for i in range(6):
-            grey[f"{label}/{i}"] = rng.integers(0, 256, (9, 9), dtype=np.uint8)
-            picture(tmp_path / label / f"{i}.png", grey[f"{label}/{i}"])
-    (tmp_path / "cat" / "notes.txt").write_text("not an image")
-    train = data.load(tmp_path, "train", size=9)
-    test = data.load(str(tmp_path), "test", size=9)
-    assert train.classes == test.classes == ("cat", "dog")
-    assert train.images.shape == (10, 1, 9, 9)
-    assert train.labels.tolist() == [0] * 5 + [1] * 5
-    assert test.labels.tolist() == [0, 1]
-    assert test.labels.dtype == torch.int64
-    # Same size as asked for, so the very bytes.
-    assert np.array_equal(train.images[6, 0].numpy(), grey["dog/1"])
-    assert np.array_equal(test.images[0, 0].numpy(), grey["cat/5"])
-    assert (test.name, test.split) == (str(tmp_path), "test")
-
-
-def test_a_folder_is_read_as_torchvision_reads_it(tmp_path: Path) -> None:
-    from torchvision.datasets import ImageFolder
-    from torchvision.transforms.functional import pil_to_tensor
-
-    rng = np.random.default_rng(1)
-    for split, label, ending in (
-        ("train", "b", "png"), ("train", "a", "JPG"), ("test", "a", "bmp"), ("test", "b", "webp"),
-    ):  # fmt: skip
-        for i in range(2):
-            path = tmp_path / split / label / "deeper" / f"{i}.{ending}"
-            picture(path, rng.integers(0, 256, (7, 5, 3), dtype=np.uint8))
-    for split in ("train", "test"):
-        theirs = ImageFolder(tmp_path / split, lambda found: pil_to_tensor(found.resize((6, 6))))
-        ours = data.load(tmp_path, split, size=6, channels=3)
-        assert ours.classes == tuple(theirs.classes)
-        assert ours.labels.tolist() == theirs.targets
-        assert torch.equal(ours.images, torch.stack([image for image, _ in theirs]))
-
-
-def test_a_flat_folder(tmp_path: Path) -> None:
-    for i in range(12):
-        picture(tmp_path / f"{i:02}.png", np.full((4, 4), i, dtype=np.uint8))
-    (tmp_path / ".ipynb_checkpoints").mkdir()  # what Jupyter leaves is no class
-    (tmp_path / "README.md").write_text("not an image")
-    train, test = data.load(tmp_path, "train", size=4), data.load(tmp_path, "test", size=4)
-    assert train.classes == ("images",)
-    assert test.images[:, 0, 0, 0].tolist() == [5, 11]
-    assert train.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10]
-    assert set(train.labels.tolist()) == {0}
-
-
-def test_a_folder_with_its_own_splits(tmp_path: Path) -> None:
-    for split, n in (("train", 3), ("test", 2)):
-        for label in ("a", "b"):
-            for i in range(n):
-                picture(tmp_path / split / label / f"{i}.png", np.zeros((5, 5), dtype=np.uint8))
-    assert data.load(tmp_path, "train").labels.tolist() == [0, 0, 0, 1, 1, 1]
-    assert data.load(tmp_path, "test").labels.tolist() == [0, 0, 1, 1]
-    assert data.load(tmp_path, "test").images.shape == (4, 1, 28, 28)
-    # A class that one split lacks would shift the meaning of every label after it.
-    shutil.rmtree(tmp_path / "test" / "a")
-    with pytest.raises(ValueError, match="the classes of train") as error:
-        data.load(tmp_path, "test")
-    one_sentence(error)
-
-
-def test_colour_and_resizing(tmp_path: Path) -> None:
-    colours = np.zeros((10, 20, 3), dtype=np.uint8)
-    colours[..., 0], colours[..., 2] = 200, 60
-    picture(tmp_path / "0.png", colours)
-    found = data.load(tmp_path, "train", size=8, channels=3)
-    assert found.images.shape == (1, 3, 8, 8)
-    assert found.images[0, :, 4, 4].tolist() == [200, 0, 60]
-    grey = data.load(tmp_path, "train", size=8)
-    assert grey.images.shape == (1, 1, 8, 8)
-    assert grey.images.unique().tolist() == [round(0.299 * 200 + 0.114 * 60)]
-
-
-def test_folders_without_usable_images(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no images for split 'train'") as error:
-        data.load(tmp_path)
-    one_sentence(error)
-    picture(tmp_path / "0.png", np.zeros((4, 4), dtype=np.uint8))
-    with pytest.raises(ValueError, match="no images for split 'test'"):
-        data.load(tmp_path, "test")  # one image: nothing is left for the test set
-    (tmp_path / "1.png").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"1\.png can't be read as an image") as error:
-        data.load(tmp_path)
-    one_sentence(error)
-    (tmp_path / "empty_class").mkdir()
-    with pytest.raises(ValueError, match="no folder of images by class") as error:
-        data.load(tmp_path)
-    one_sentence(error)
 
 
 # ---- imports ---------------------------------------------------------------------------------
@@ -609,7 +521,7 @@ def test_fixed_pixels_are_drawn_on_the_cpu_whatever_the_device(
 
     monkeypatch.setattr(torch, "rand", watched)
     data.binarize(torch.zeros(3, dtype=torch.uint8, device="cpu"), "fixed")
-    assert drawn == [None]
+    assert drawn == ["cpu"]
     if torch.cuda.is_available():
         images = data.load("mnist", "test").images[:100]
         here = data.binarize(images, "fixed", seed=5)

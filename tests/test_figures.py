@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -241,6 +242,10 @@ def test_two_ways_show_regions_on_one_side_and_ellipses_on_the_other() -> None:
     )
     left, right = picture.figure.axes
     assert len(left.collections) > len(right.collections)
+    real, drawn = right.collections  # the points themselves, faint, and those that were drawn
+    assert real.get_offsets().tolist() == x.tolist()
+    assert drawn.get_offsets().tolist() == x[:4].tolist()
+    assert real.get_alpha() < 0.5
     first = right.patches[0]
     assert (first.width, first.height) == pytest.approx((4, 2))  # one sigma of N(., 4) and N(., 1)
     assert tuple(first.center) == (1, 2)
@@ -317,3 +322,20 @@ def test_against_latents_joins_means_and_dots_every_seed() -> None:
     assert dots[0] == [[2, 1], [2, 3]]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["2", "8", "32"]
     assert (axes.get_xscale(), axes.get_yscale(), axes.get_ylabel()) == ("log", "log", "nats")
+
+
+def test_cost_histograms_share_a_logarithmic_axis_and_mark_the_set_at_home() -> None:
+    costs = {"home": torch.linspace(50, 150, 200), "away": torch.full((30,), 4000.0)}
+    home, away = figures.cost_histograms(costs, "nats").figure.axes
+    assert home.get_xscale() == away.get_xscale() == "log"
+    assert home.get_xlim() == away.get_xlim() == pytest.approx((50 / 1.1, 4400))
+    low, high = np.quantile(np.linspace(50, 150, 200), [0.05, 0.95])
+    for axes, count in ((home, 200), (away, 30)):
+        band, *bars = axes.patches
+        assert band.get_x() == pytest.approx(low, rel=1e-6)
+        assert band.get_x() + band.get_width() == pytest.approx(high, rel=1e-6)
+        assert sum(bar.get_height() for bar in bars) == count
+    assert away.get_xlabel() == "nats"
+    for wrong in (torch.tensor([1.0, 0.0]), torch.tensor([1.0, math.inf]), torch.ones(2, 2)):
+        with pytest.raises(ValueError, match="'away' must be positive"):
+            figures.cost_histograms({"home": costs["home"], "away": wrong}, "nats")

@@ -11,6 +11,8 @@ import nbformat
 import pytest
 from helpers import ROOT
 
+from vae_core import notebook
+
 LOADS = ["import math", "vae = zoo.load('vae-2')", "glue('x', f(vae))"]
 
 
@@ -66,7 +68,39 @@ def test_values_are_paired_by_name() -> None:
     assert found[0]["data"][glued.GLUED] == "2.00001"  # the caller's own stays
 
 
+def claims(*described: dict) -> dict:
+    kept = {"name": "claims-1", "mime_prefix": "application/vnd.vae-core."}
+    data = {glued.CLAIMS: list(described)}
+    return {"output_type": "display_data", "data": data, "metadata": {"scrapbook": kept}}
+
+
+def test_the_type_of_claims_is_the_one_that_chapters_store() -> None:
+    assert glued.CLAIMS == notebook.CLAIMS
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"margin": 3.1}, True),
+        ({"margin": "1.4 x"}, True),
+        ({"sentence": "b"}, False),
+        ({"refuted_by": "d"}, False),
+        ({"seeds": 4}, False),
+    ],
+)
+def test_a_claim_may_have_another_margin_and_nothing_else(change: dict, same: bool) -> None:
+    one = {"sentence": "a", "refuted_by": "c", "margin": 3.2, "seeds": 3}
+    stored, found = claims(one, {"sentence": "z"}), claims({**one, **change}, {"sentence": "z"})
+    assert (glued.settle([found], [stored], glued.ROUNDING) == [stored]) is same
+
+
+def test_claims_of_a_cell_that_was_stored_without_any_do_not_count() -> None:
+    stream = {"output_type": "stream", "text": "✓ a"}
+    assert glued.settle([stream, claims({"sentence": "a"})], [stream], 0.0) == [stream]
+
+
 CELL = "from myst_nb import glue\nglue('x', {value}, display=False)"
+CLAIM = "from vae_core.notebook import claim\nclaim(True, 'a', refuted_by='c', margin=2.0)"
 
 
 def test_nbval_is_told(tmp_path: Path) -> None:
@@ -76,6 +110,13 @@ def test_nbval_is_told(tmp_path: Path) -> None:
     for name, value in {"same": 2.5, "close": 2.50001, "other": 2.6}.items():
         cell = nbformat.v4.new_code_cell(CELL.format(value=value))
         cell.outputs = [nbformat.from_dict(output("x", "2.5"))]
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / f"{name}.ipynb")
+    # A claim that holds by another margin on this machine, and one with another control.
+    for name, control in {"margin": "c", "control": "another"}.items():
+        cell = nbformat.v4.new_code_cell(CLAIM)
+        printed = nbformat.v4.new_output("stream", name="stdout", text="✓ a\n")
+        stored = claims({"sentence": "a", "refuted_by": control, "margin": 3.0})
+        cell.outputs = [printed, nbformat.from_dict(stored)]
         nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / f"{name}.ipynb")
     (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT / 'book' / '_tools'}\n")
     command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-p", "no:xdist"]
@@ -90,5 +131,5 @@ def test_nbval_is_told(tmp_path: Path) -> None:
     for line in done.stdout.splitlines():
         if line.startswith(("FAILED", "ERROR")):
             results[line.split("::")[0].removeprefix("FAILED ")] = line
-    assert list(results) == ["other.ipynb"], done.stdout + done.stderr
-    assert "2 passed" in done.stdout
+    assert sorted(results) == ["control.ipynb", "other.ipynb"], done.stdout + done.stderr
+    assert "3 passed" in done.stdout

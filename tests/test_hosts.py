@@ -39,3 +39,21 @@ def test_the_workflows_use_the_readmes_commands() -> None:
     # The weekly run is `make colab`'s own program, inside Colab's image.
     assert "python3 book/_tools/colab.py --here" in commands["colab"]
     assert "book/_tools/colab.py" in (ROOT / "Makefile").read_text("utf-8")
+
+
+def test_windows_and_macs_have_a_quick_job_without_make() -> None:
+    """Its form alone: no such machine is at hand here, and the file says so."""
+    path = ROOT / ".github" / "workflows" / "systems.yml"
+    text = path.read_text("utf-8")
+    (job,) = yaml.safe_load(text)["jobs"].values()
+    systems = job["strategy"]["matrix"]["system"]
+    assert [name.partition("-")[0] for name in systems] == ["windows", "macos"]
+    assert job["runs-on"] == "${{ matrix.system }}"
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert all(command.startswith("python -m ") for command in commands)
+    assert not any(re.search(r"\bmake\b|/bin/|&&", command) for command in commands)
+    assert commands[0] == 'python -m pip install --editable ".[test]"'
+    named = re.findall(r"tests/\w+\.py", commands[1])
+    assert len(named) == len(set(named)) >= 10
+    assert all((ROOT / name).is_file() for name in named)
+    assert "Nobody has seen these jobs run yet" in text

@@ -183,7 +183,7 @@ torch.set_num_threads(1)
 model = models.VAE(2, hidden=(16,), seed=1)
 few = data.load("mnist", "train").first(500)
 history = training.fit(model, few, epochs=100_000, batch_size=10, device="cpu")
-within = history.steps - 50 * len(history.terms["loss"])
+within = history.steps - 50 * len(history.terms.get("loss", []))
 print(history.interrupted, 0 <= within <= 50, model.training)
 """
     shown, text, errors, stopped = "", "", [], False

@@ -18,7 +18,7 @@ from nbclient.exceptions import CellExecutionError
 from vae_core import notebook
 from vae_core._typography import typeset
 from vae_core.evaluation import Estimate
-from vae_core.notebook import Choice, Question, claim, quiz, table
+from vae_core.notebook import CLAIMS, Choice, Question, claim, quiz, table
 
 
 @pytest.mark.parametrize("holds", [True, 1, torch.tensor(0.2) > 0.1])
@@ -61,6 +61,62 @@ def test_glue_stores_where_myst_nb_is_and_does_nothing_where_it_is_not() -> None
 def test_a_failed_claim_stops_the_notebook() -> None:
     with pytest.raises(CellExecutionError, match="this claim no longer holds: 1 > 2"):
         execute("from vae_core.notebook import claim\nclaim(1 > 2, '1 > 2')")
+
+
+def claims_of(cell: nbformat.NotebookNode) -> list[list[dict]]:
+    return [o.data[CLAIMS] for o in cell.outputs if CLAIMS in o.get("data", {})]
+
+
+def test_claims_leave_one_unseen_record_a_cell() -> None:
+    cells = execute(
+        "from vae_core.notebook import claim\n"
+        "claim(True, 'a', refuted_by='b', margin=4.56789, seeds=3)\n"
+        "claim(True, 'c', margin='exact')\n'shown'",
+        "1 + 1",
+        "import torch\n"
+        "claim(True, 'd', margin=torch.tensor(0.25))\n"
+        "claim(True, 'e', margin=float('inf'))",
+    ).cells
+    first, nothing, last = cells
+    assert claims_of(first) == [
+        [
+            {"sentence": "a", "refuted_by": "b", "margin": 4.57, "seeds": 3},
+            {"sentence": "c", "margin": "exact"},
+        ]
+    ]
+    assert [output.output_type for output in first.outputs] == [
+        "stream", "execute_result", "display_data",
+    ]  # fmt: skip
+    assert first.outputs[0].text == "✓ a\n✓ c\n"  # in one piece
+    assert claims_of(nothing) == []
+    assert claims_of(last) == [
+        [{"sentence": "d", "margin": 0.25}, {"sentence": "e", "margin": "inf"}]
+    ]
+    kept = [
+        o.metadata["scrapbook"] for c in cells for o in c.outputs if CLAIMS in o.get("data", {})
+    ]
+    # MyST-NB warns of a name that comes twice, and hides what has a prefix.
+    assert [k["name"] for k in kept] == ["claims-1", "claims-2"]
+    assert all(CLAIMS.startswith(k["mime_prefix"]) for k in kept)
+
+
+def test_a_failing_claim_leaves_the_record_of_those_before_it() -> None:
+    cell = nbformat.v4.new_code_cell(
+        "from vae_core.notebook import claim\nclaim(True, 'a')\nclaim(False, 'b')"
+    )
+    cell.metadata.tags = ["raises-exception"]
+    executed = nbformat.v4.new_notebook(cells=[cell])
+    client = NotebookClient(executed, timeout=60, kernel_name="python3")
+    client.execute(env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert claims_of(executed.cells[0]) == [[{"sentence": "a"}]]
+
+
+def test_claims_leave_no_record_where_no_book_is_built() -> None:
+    (cell,) = execute(
+        "import sys\nsys.modules['myst_nb'] = None\n"
+        "from vae_core.notebook import claim\nclaim(True, 'a', margin=1.0)"
+    ).cells
+    assert [output.output_type for output in cell.outputs] == ["stream"]
 
 
 def test_glue_outside_a_notebook_does_nothing(python: Callable[..., object]) -> None:

@@ -89,6 +89,14 @@ class TestNormalise:
         out = normalise.normalise(notebook(code_cell([glued])))["cells"][0]["outputs"][0]
         assert out["metadata"] == {"scrapbook": {"name": "x"}}
 
+    def test_keeps_claims(self) -> None:
+        kept = {"name": "claims-1", "mime_prefix": "application/vnd.vae-core."}
+        data = {"application/vnd.vae-core.claims+json": [{"sentence": "a", "margin": 2.5}]}
+        output = {"output_type": "display_data", "data": data, "metadata": {"scrapbook": kept}}
+        out = normalise.normalise(notebook(code_cell([json.loads(json.dumps(output))])))
+        assert out["cells"][0]["outputs"] == [output]
+        assert out["cells"][0]["metadata"].get("tags") is None
+
     def test_drops_standard_error(self) -> None:
         streams = [
             {"output_type": "stream", "name": "stderr", "text": "50%"},
@@ -184,6 +192,30 @@ class TestRepository:
             repository.configure(project, url)
         assert (project / "_config.yml").read_text() == before
 
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://gitlab.com/a/b",
+            "https://codeberg.org/a/b",
+            "https://bitbucket.org/a/b",
+            "https://github.example.org/a/b",
+            "https://github.com.example.org/a/b",
+        ],
+    )
+    def test_a_host_whose_links_would_break_is_refused(
+        self, project: Path, url: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+        assert repository.main(["--url", url], project) == 1
+        (sentence,) = capsys.readouterr().err.splitlines()
+        assert sentence.startswith(f"{url.split('/')[2]} will not do: Colab opens notebooks from")
+        assert before == {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+        # Written into _config.yml by hand, it is found by `make lint`.
+        config = project / "_config.yml"
+        config.write_text(config.read_text().replace(OLD, url))
+        assert repository.main(["--check"], project) == 1
+        assert "will not do" in capsys.readouterr().err
+
     def test_git_suffix_is_dropped(self, project: Path) -> None:
         repository.main(["--url", NEW + ".git"], project)
         assert repository.configured(project) == NEW
@@ -193,7 +225,7 @@ class TestRepository:
         root = Path(__file__).parent.parent
         old = repository.configured(root)
         skipped = shutil.ignore_patterns(
-            "_build", ".venv", ".git", "tests", "__pycache__", ".*cache"
+            "_build", ".venv", ".git", "tests", "__pycache__", ".*cache", ".ipynb_checkpoints"
         )
         shutil.copytree(root, tmp_path / "copy", ignore=skipped)
         assert repository.main(["--url", NEW], tmp_path / "copy") == 0
@@ -221,7 +253,11 @@ esac
 def test_make_notebooks_stopped_leaves_whole_notebooks(tmp_path: Path) -> None:
     """Stopped in the middle of the second: the first is new, the others are as they were."""
     shutil.copy(ROOT / "Makefile", tmp_path)
-    shutil.copytree(ROOT / "book" / "_tools", tmp_path / "book" / "_tools")
+    for name in ("_ext", "_tools"):
+        shutil.copytree(ROOT / "book" / name, tmp_path / "book" / name)
+    names = ("01_a", "02_b", "03_c")
+    listed = "".join(f"- file: notebooks/{name}\n" for name in names)
+    (tmp_path / "_toc.yml").write_text(f"format: jb-book\nroot: book/index\nchapters:\n{listed}")
     for name in ("pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, tmp_path)
     programs = tmp_path / ".venv" / "bin"
@@ -235,12 +271,12 @@ def test_make_notebooks_stopped_leaves_whole_notebooks(tmp_path: Path) -> None:
     stored = tmp_path / "notebooks"
     stored.mkdir()
     old = normalise.dump(normalise.normalise(notebook({**code_cell([]), "source": "old"})))
-    for name in ("01_a", "02_b", "03_c"):
+    for name in names:
         (stored / f"{name}.ipynb").write_text(old)
     done = subprocess.run(
         ["make", "notebooks"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode != 0
-    found = [(stored / f"{name}.ipynb").read_text() for name in ("01_a", "02_b", "03_c")]
+    found = [(stored / f"{name}.ipynb").read_text() for name in names]
     assert found == [old.replace("old", "new"), old, old], done.stderr
     assert len(list(stored.iterdir())) == 3

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -18,7 +17,6 @@ from vae_core.distributions import BernoulliLikelihood, GaussianLikelihood
 from vae_core.models import VAE, Autoencoder, Classifier
 from vae_core.objectives import elbo
 from vae_core.training import (
-    History,
     NonFiniteLossError,
     adam,
     fit,
@@ -26,7 +24,6 @@ from vae_core.training import (
     pick_device,
     pixel_source,
 )
-from vae_core.training._world import World
 
 SHAPE = (1, 4, 4)
 
@@ -73,50 +70,6 @@ def test_the_seed_decides_the_weights(pixels: str) -> None:
     run(other, pixels=pixels, seed=2)
     assert same(weights(first), weights(again))
     assert not same(weights(first), weights(other))
-
-
-@contextmanager
-def gradients_set_off() -> Iterator[None]:
-    """As after ``torch.set_grad_enabled(False)`` in an earlier cell of a notebook."""
-    torch.set_grad_enabled(False)
-    try:
-        yield
-    finally:
-        torch.set_grad_enabled(True)
-
-
-@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode, gradients_set_off])
-def test_fit_trains_where_the_caller_has_turned_gradients_off(
-    off: Callable[[], AbstractContextManager[None]],
-) -> None:
-    usual, inside = small(), small()
-    run(usual)
-    with off():
-        run(inside)
-        assert not torch.is_grad_enabled()
-    assert same(weights(inside), weights(usual))
-    assert torch.is_grad_enabled()
-    assert not torch.is_inference_mode_enabled()
-
-
-class WithoutFloat64(Tensor):
-    """Sums as they lie on a device that has no float64, such as Apple's GPUs."""
-
-    def cpu(self, *arguments: object, **options: object) -> Tensor:
-        return self.as_subclass(Tensor)
-
-    def double(self, *arguments: object, **options: object) -> Tensor:
-        raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
-
-
-def test_means_are_taken_without_float64_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    usual: History = run(small(), validation=images(20))  # type: ignore[assignment]
-    total = World.total
-    monkeypatch.setattr(
-        World, "total", lambda world, sums: total(world, sums).as_subclass(WithoutFloat64)
-    )
-    found: History = run(small(), validation=images(20))  # type: ignore[assignment]
-    assert (found.terms, found.validation) == (usual.terms, usual.validation)
 
 
 def test_fit_leaves_the_global_stream_alone() -> None:

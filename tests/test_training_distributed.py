@@ -339,7 +339,7 @@ def test_every_option_of_the_command_is_explained() -> None:
     defaults = inspect.signature(fit).parameters
     for name in ("epochs", "batch_size", "learning_rate", "schedule", "seed", "device", "pixels"):
         assert getattr(chosen, name) == defaults[name].default
-    assert chosen.hidden == [512]
+    assert chosen.hidden is None  # 512, or 32 and 64 channels
 
 
 if __name__ == "__main__":

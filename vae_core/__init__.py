@@ -3,16 +3,20 @@
 Submodules load on first use, so that ``import vae_core`` costs little more than nothing:
 
 ``data``, ``distributions``, ``maps``, ``symbolic`` (floor 1); ``models``, ``objectives``,
-``ordered`` (2); ``training``, ``zoo`` (3); ``evaluation``, ``coding`` (4); ``widgets``,
-``figures``, ``notebook`` (5). A module imports only from floors below its own.
+``ordered`` (2); ``semi_supervised``, ``training``, ``zoo`` (3); ``evaluation``, ``coding`` (4);
+``widgets``, ``figures``, ``notebook`` (5). A module imports only from floors below its own.
 """
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
 from types import ModuleType
 
+from vae_core._stopping import show_stops_in_one_line
+
 __version__ = "0.1.0"
+LOADED = time.time()  # files of the package that are newer are not what this process runs
 
 _SUBMODULES = (
     "coding",
@@ -26,6 +30,7 @@ _SUBMODULES = (
     "notebook",
     "objectives",
     "ordered",
+    "semi_supervised",
     "symbolic",
     "training",
     "widgets",
@@ -42,3 +47,6 @@ def __getattr__(name: str) -> ModuleType:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+show_stops_in_one_line()

@@ -10,10 +10,12 @@ import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
+from matplotlib.patches import Circle, Ellipse
 from matplotlib.patheffects import withStroke
 from PIL import Image
 from torch import Tensor
+
+from vae_core import _check
 
 # The light theme of js/core.js.
 INK, ACCENT = "#1f2933", "#0b5fa5"
@@ -23,6 +25,8 @@ CLASSES = (
 )  # fmt: skip
 HALO = (withStroke(linewidth=2.5, foreground="white"),)
 DPI = 110
+_NOT_NUMPYS = (torch.bfloat16,)
+_BEYOND = 100.0  # times the picture's own reach
 STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -50,9 +54,45 @@ def png(figure: Figure, **options: Any) -> bytes:
     return small.getvalue()
 
 
+def plain(values: Any) -> np.ndarray:
+    """``values`` as an array: a tensor from any device, with a gradient or not, of any dtype."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.dtype in _NOT_NUMPYS else values).numpy()
+    return np.asarray(values)
+
+
+def finite(name: str, values: Any) -> np.ndarray:
+    """The same. Raises ``ValueError`` where some are NaN or infinite: what diverged has no place.
+
+    (matplotlib would leave such points out in silence, or fail over the limits of an axis.)
+    """
+    found = plain(values)
+    if found.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must be numbers; got {_check.shown(values)}")
+    wrong = int((~np.isfinite(found)).sum())
+    if wrong:
+        raise ValueError(
+            f"{name} must be finite; {wrong} of {found.size} numbers are NaN or infinite, "
+            f"as after a training that diverged"
+        )
+    return found
+
+
+def draw_ellipse(axes: Any, centre: Any, radii: Any, reach: float, **style: Any) -> None:
+    """An ellipse with half axes ``radii`` along both axes, in a picture that reaches ``reach``.
+
+    One that is many times as large as the picture is left out: nothing of it would be seen, and
+    matplotlib would take minutes, or for ever, to find that out.
+    """
+    if max(radii) < _BEYOND * reach:
+        width, height = (2 * float(radius) for radius in radii)
+        axes.add_patch(Ellipse(tuple(centre), width, height, fill=False, **style))
+
+
 def medians(codes: np.ndarray, labels: Tensor, classes: int) -> np.ndarray:
     """The median code of each class, [classes, 2]; NaN for a class without codes."""
-    own = labels.cpu().numpy()
+    own = plain(labels)
     rows = [
         np.median(codes[own == k], axis=0) if (own == k).any() else np.full(2, np.nan)
         for k in range(classes)
@@ -71,11 +111,12 @@ def draw_plane(
     axes: Any, codes: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, alpha: float = 0.5
 ) -> None:
     """Codes by class with the prior's circles, both axes in the same unit."""
+    codes, labels = finite("codes", codes), plain(labels)
     colors = [CLASSES[k % len(CLASSES)] for k in labels]
     axes.scatter(*codes.T, c=colors, s=2.5, alpha=alpha, linewidths=0)
     for radius in (1, 2, 3):
         axes.add_patch(Circle((0, 0), radius, fill=False, color=ACCENT, lw=0.9))
-    for k, point in enumerate(medians(codes, torch.as_tensor(labels), len(classes))):
+    for k, point in enumerate(medians(codes, torch.from_numpy(labels), len(classes))):
         if np.isfinite(point).all():
             axes.text(
                 *point, classes[k], color=CLASSES[k % len(CLASSES)], path_effects=HALO,

@@ -219,3 +219,9 @@ class Progress:
             self._line.update(self._html(self._markup()))
         elif self._interrupted:
             print(self._sentence(), file=sys.stderr, flush=True)
+
+    def tell_stop(self) -> None:
+        """In a notebook, one line for work that a reader stopped and that had no display."""
+        if in_notebook():
+            task = f"{self.task} stopped after {self.done} of {self.total} {self.units}"
+            print(f"{task}; the model keeps what it has learned" if self.leave else task)

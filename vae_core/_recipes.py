@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -17,6 +18,8 @@ class Recipe:
     one ("elbo_objective", "importance_weighted_objective"), or the model's own; for "denoising",
     {"corruption": [its class, its argument]}.
     ``examples``: how many of the training images, from the first on.
+    ``start``: {"model": ...}, another recipe from whose trained model this one is trained further;
+    with "without", that model without one of its latents, counted from the busiest, 0.
     """
 
     model: str  # a class of vae_core.models
@@ -31,6 +34,18 @@ class Recipe:
     schedule: str = "constant"
     seed: int = 0
     data: str = "mnist"
+    start: Mapping[str, Any] | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """All that is set, as plain values; of most recipes there is no start to tell."""
+        told = asdict(self)
+        if self.start is None:
+            del told["start"]
+        return told
+
+    def __repr__(self) -> str:
+        told = (f"{name}={getattr(self, name)!r}" for name in self.settings())
+        return f"Recipe({', '.join(told)})"
 
 
 QUADRANTS = ("1-quadrant", "2-quadrants", "3-quadrants")
@@ -50,6 +65,20 @@ def _conditional(options: Mapping[str, Any], epochs: int, **others: Any) -> Reci
     }
     return Recipe(**settings)
 
+
+def _of_sigma(sigma: float | str) -> Recipe:
+    return Recipe(
+        "VAE",
+        {"latent_dim": 2, "hidden": (128,)},
+        likelihood={"kind": "gaussian", "sigma": sigma},
+        epochs=6,
+        learning_rate=2e-3,
+        schedule="linear",
+    )
+
+
+# Between the variances of the sweep at which one latent collapses, then the other.
+NEAR_COLLAPSE = (2.6, 3.0, 3.4, 3.7, 4.5, 5.0)
 
 # Few given pixels leave much to learn: the passes are dealt out accordingly.
 CONDITIONAL: dict[str, Recipe] = {
@@ -80,6 +109,12 @@ CONDITIONAL: dict[str, Recipe] = {
 RECIPES: dict[str, Recipe] = {
     "ae-2": Recipe("Autoencoder", {"latent_dim": 2, "hidden": (512,)}),
     "vae-2": Recipe("VAE", {"latent_dim": 2, "hidden": (512,)}),
+    # As vae-2, with the KL term of the tutorial's listing.
+    "vae-2-printed": Recipe(
+        "VAE",
+        {"latent_dim": 2, "hidden": (512,)},
+        objective={"name": "printed_kl_objective"},
+    ),
     "ae-2-short": Recipe("Autoencoder", {"latent_dim": 2, "hidden": (512,)}, epochs=3),
     "vae-2-short": Recipe("VAE", {"latent_dim": 2, "hidden": (512,)}, epochs=3),
     # Black-and-white pixels drawn anew at each visit: a true Bernoulli likelihood.
@@ -96,6 +131,33 @@ RECIPES: dict[str, Recipe] = {
         pixels="dynamic",
         epochs=30,
     ),
+    # The widths, latents, batches and passes of Townsend et al. 2019 for black-and-white digits
+    # (their tvae_binary.py and the weights beside it).
+    "bernoulli-40-narrow": Recipe(
+        "VAE",
+        {"latent_dim": 40, "hidden": (100,)},
+        likelihood={"kind": "bernoulli"},
+        pixels="dynamic",
+        epochs=20,
+        batch_size=100,
+    ),
+    # What a latent is worth: trained on without the busiest or the quietest, and with all.
+    **{
+        name: Recipe(
+            "VAE",
+            {"latent_dim": 20 if "without" not in start else 19, "hidden": (400,)},
+            likelihood={"kind": "bernoulli"},
+            pixels="dynamic",
+            epochs=3,
+            schedule="linear",
+            start={"model": "bernoulli-20", **start},
+        )
+        for name, start in (
+            ("refit-all", {}),
+            ("refit-without-busiest", {"without": 0}),
+            ("refit-without-quietest", {"without": 19}),
+        )
+    },
     # One stochastic layer of Burda et al. 2015, table 1, the VAE and the IWAE with k = 5: their
     # networks (50 latents, 2 x 200 tanh) and pixels, but 7 passes where the paper has 3,280, so
     # with larger batches and a rate that falls to zero.
@@ -146,31 +208,27 @@ RECIPES: dict[str, Recipe] = {
     "classifier": Recipe(
         "Classifier", epochs=3, batch_size=128, learning_rate=2e-3, schedule="linear"
     ),
-    # Models that differ in the decoder's sigma alone (pixel units), narrow so that nine are quick.
+    # Models that differ in the decoder's sigma alone (pixel units), narrow so that all are quick;
+    # named by the variance where a latent is close to collapse.
     **{
-        f"sigma-{sigma}": Recipe(
-            "VAE",
-            {"latent_dim": 2, "hidden": (128,)},
-            likelihood={"kind": "gaussian", "sigma": sigma},
-            epochs=6,
-            learning_rate=2e-3,
-            schedule="linear",
-        )
+        f"sigma-{sigma}": _of_sigma(sigma)
         for sigma in (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, "learned", "optimal")
     },
+    **{f"variance-{variance}": _of_sigma(math.sqrt(variance)) for variance in NEAR_COLLAPSE},
     **CONDITIONAL,
 }
 # What ``fill`` trains: every (name, seed) that a page of the book loads.
 USED: tuple[tuple[str, int], ...] = (
-    ("ae-2", 0),
-    ("vae-2", 0),
+    *((name, seed) for seed in (0, 1, 2) for name in ("ae-2", "vae-2", "vae-2-printed")),
     ("bernoulli-2", 0),
     ("bernoulli-20", 0),
     ("burda-vae-short", 0),
     ("burda-iwae-short", 0),
     ("grey-50", 0),
     ("classifier", 0),
-    *((name, 0) for name in RECIPES if name.startswith("sigma-")),
+    ("bernoulli-40-narrow", 0),
+    *((name, seed) for seed in (0, 1, 2) for name in RECIPES if name.startswith("refit-")),
+    *((name, 0) for name in RECIPES if name.startswith(("sigma-", "variance-"))),
     *((name, 0) for name in CONDITIONAL),
     *((name, seed) for seed in (1, 2, 3) for name in ("ae-2-short", "vae-2-short")),
     *(

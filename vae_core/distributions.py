@@ -51,12 +51,8 @@ class DiagonalGaussian(NamedTuple):
         section 2.4.
         """
         if noise is None:
-            noise = torch.randn(
-                self.mean.shape,
-                generator=generator,
-                dtype=self.mean.dtype,
-                device=self.mean.device,
-            )
+            size, kind, place = self.mean.shape, self.mean.dtype, self.mean.device
+            noise = torch.randn(size, generator=generator, dtype=kind, device=place)
         elif noise.shape[noise.ndim - self.mean.ndim :] != self.mean.shape:
             raise ValueError(
                 f"noise must end in the mean's shape {tuple(self.mean.shape)}; "
@@ -101,6 +97,11 @@ def _sum_event(values: Tensor, x: Tensor) -> Tensor:
     return values.flatten(-(x.ndim - 1)).sum(-1)
 
 
+def _tensor_of(value: Tensor | float) -> Tensor:
+    """A number as a tensor [] on the CPU; a tensor as it is."""
+    return value if isinstance(value, Tensor) else torch.tensor(value, device="cpu")
+
+
 def _check_shapes(x: Tensor, output: Tensor) -> None:
     if x.ndim < 2 or output.shape[-x.ndim :] != x.shape:
         raise ValueError(
@@ -141,7 +142,9 @@ class BernoulliLikelihood(nn.Module):
     def sample(self, output: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Black-and-white pixels drawn from P(X|z), same shape as ``output``."""
         probability = self.mean(output)
-        uniform = torch.rand(output.shape, generator=generator, device=output.device)
+        # The same draws for weights of any dtype, whatever torch's default is.
+        size, place = output.shape, output.device
+        uniform = torch.rand(size, generator=generator, dtype=torch.float32, device=place)
         return (uniform < probability).to(output.dtype)
 
 
@@ -187,12 +190,13 @@ class GaussianLikelihood(nn.Module):
         # A fixed sigma is a plain number: a float32 tensor would cost a float64 model its digits.
         self.log_sigma: Tensor | float | None
         if self.kind == "learned":
-            self.log_sigma = nn.Parameter(torch.zeros(()))
+            # On the CPU, as a model's first weights are, whatever torch's default device is.
+            self.log_sigma = nn.Parameter(torch.zeros((), device="cpu"))
         elif self.kind == "per-pixel":
             self.register_parameter("log_sigma", None)
         elif self.kind == "optimal":
-            self.register_buffer("log_sigma", torch.zeros(()))
-            self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+            self.register_buffer("log_sigma", torch.zeros((), device="cpu"))
+            self.register_buffer("batches", torch.zeros((), dtype=torch.int64, device="cpu"))
         elif (
             isinstance(sigma, Real)
             and not isinstance(sigma, bool)
@@ -219,7 +223,7 @@ class GaussianLikelihood(nn.Module):
             raise ValueError(f"shape must be whole numbers of at least 1; got {shape!r}")
         sizes = tuple(map(int, shape))
         if self.log_sigma is None:
-            self.log_sigma = nn.Parameter(torch.zeros(sizes))
+            self.log_sigma = nn.Parameter(torch.zeros(sizes, device="cpu"))
         elif tuple(self._log_sigma().shape) != sizes:
             raise ValueError(
                 f"this likelihood has a sigma for each pixel of images of shape "
@@ -233,7 +237,7 @@ class GaussianLikelihood(nn.Module):
                 "a per-pixel sigma needs the images' shape: give the likelihood to a model, or "
                 "make it with shape=..."
             )
-        return torch.as_tensor(self.log_sigma)
+        return _tensor_of(self.log_sigma)
 
     def _sigma_to(self, power: int) -> Tensor | float:
         """sigma ** power: a number where sigma is fixed, else a tensor (with a gradient)."""
@@ -247,7 +251,7 @@ class GaussianLikelihood(nn.Module):
 
         For "optimal", the stored value.
         """
-        return torch.as_tensor(self._sigma_to(1))
+        return _tensor_of(self._sigma_to(1))
 
     @torch.no_grad()
     def set_sigma(self, squared_error: Tensor) -> None:

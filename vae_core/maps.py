@@ -17,6 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vae_core._tensors import as_tensor, wide
+
 __all__ = ["MAPS", "TWO_PEAKS", "GaussianMap", "Mixture", "quantile"]
 
 Function = Callable[[Tensor], Tensor]
@@ -52,11 +54,12 @@ class GaussianMap(NamedTuple):
         return torch.where(reached, log_normal(z) - self.log_stretch(z), -math.inf)
 
     def _checked(self, name: str, value: Tensor) -> Tensor:
+        value = as_tensor(name, value)
         if value.ndim != 2 or value.shape[1] != self.dim:
             raise ValueError(f"{name} must be [n, {self.dim}], got {list(value.shape)}")
         if not value.isfinite().all():
             raise ValueError(f"{name} must be finite")
-        return value.to(torch.float64)
+        return wide(value)
 
 
 def log_normal(z: Tensor) -> Tensor:
@@ -172,7 +175,7 @@ def _two_peaks_inverse(x: Tensor) -> Tensor:
 def _ring(z: Tensor) -> Tensor:
     """z/10 + z/‖z‖ (Doersch 2016, figure 2); the origin, which has no direction, goes to (1, 0)."""
     radius = z.norm(dim=1, keepdim=True)
-    east = torch.tensor([1.0, 0.0], dtype=z.dtype)
+    east = torch.tensor([1.0, 0.0], dtype=z.dtype, device=z.device)
     direction = torch.where(radius > 0, z / radius.clamp(min=1e-300), east)
     return z / 10 + direction
 
@@ -210,7 +213,7 @@ MAPS: dict[str, GaussianMap] = {
         "Identity", 2, torch.clone, torch.clone, lambda z: torch.zeros_like(z[:, 0])
     ),
     "ring": GaussianMap("Ring", 2, _ring, _ring_inverse, _ring_stretch),
-    "bent": GaussianMap("Small network", 2, _bent, _bent_inverse, lambda z: 0.7 * z[:, 0].tanh()),
+    "bent": GaussianMap("Two couplings", 2, _bent, _bent_inverse, lambda z: 0.7 * z[:, 0].tanh()),
     "uniform": _on_line(
         "Uniform",
         torch.special.ndtr,

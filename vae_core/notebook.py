@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import html
+import importlib.util
 import itertools
+import json
+import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vae_core._progress import in_notebook
+from vae_core import _trial
+from vae_core._progress import clock, in_notebook
+from vae_core._text import fitting, say
 from vae_core._typography import raised, typeset
 
-__all__ = ["Choice", "Question", "claim", "glue", "quiz", "table"]
+__all__ = ["Choice", "Question", "claim", "glue", "glue_records", "quiz", "table"]
+
+# The type of the output that holds a cell's claims.
+CLAIMS = "application/vnd.vae-core.claims+json"
+# Where a checkout of the book keeps results that took too long for a page.
+_RECORDS = Path(__file__).parents[1] / "benchmarks" / "records"
 
 _quiz_number = itertools.count(1)
 
@@ -35,14 +47,105 @@ def glue(name: str, value: Any) -> None:
     store(name, plain, display=False)
 
 
-def claim(holds: Any, sentence: str) -> None:
+def glue_records(chapter: str) -> None:
+    """Glue the kept results of a chapter's long computations, such as ``chapter`` "13".
+
+    The result ``name`` of the record ``capacity`` is glued as ``ch13_capacity_name``;
+    ``ch13_capacity_run`` says by which command it was computed, when and on what machine. The
+    results lie in the book's checkout, in ``benchmarks/records``; elsewhere nothing happens.
+    """
+    path = _RECORDS / f"chapter{chapter}.json"
+    if not path.is_file():
+        return
+    for record, kept in json.loads(path.read_text(encoding="utf-8")).items():
+        for name, value in kept["results"].items():
+            glue(f"ch{chapter}_{record}_{name}", value)
+        machine = kept["machine"]
+        where = f"{machine['threads']} of {machine['cores']} cores, {machine['processor']}"
+        if machine["device"] != "cpu":
+            where = machine["device"]
+        told = f"{kept['command']}, {kept['day']}, {clock(kept['seconds'])} on {where}"
+        glue(f"ch{chapter}_{record}_run", told)
+
+
+def claim(
+    holds: Any,
+    sentence: str,
+    *,
+    refuted_by: str = "",
+    margin: float | str | None = None,
+    seeds: int | None = None,
+) -> None:
     """Assert a chapter's claim: print it with a tick, or stop the chapter with ``AssertionError``.
 
     ``sentence`` states the claim in words. A page is built only while each of its claims holds.
+    ``refuted_by`` says what would make the sentence false, and so what was computed beside it: the
+    control, the rival, the points between. ``margin``: how far the numbers are from refuting it, in
+    standard errors if it is a number, else in words ("exact", "1.7 x"). ``seeds``: of how many
+    trainings or draws the claim was asked, where there is chance in it.
+
+    In a notebook whose reader has stopped a training, and in a trial run with shortened ones, a
+    claim that fails is told so instead, and the chapter goes on. Where the book is built, all this
+    is stored with the cell too, unseen, for its register of claims.
     """
     if not bool(holds):
-        raise AssertionError(f"this claim no longer holds: {sentence}")
-    print(f"✓ {sentence}")
+        reason = _trial.excuse() if in_notebook() else ""
+        if not reason:
+            raise AssertionError(f"this claim no longer holds: {sentence}")
+        say(f"✗ {sentence} [{reason}]")
+        return
+    say(f"✓ {sentence}")
+    if in_notebook() and importlib.util.find_spec("myst_nb") is not None:
+        _cell_claims.add(_described(sentence, refuted_by, margin, seeds))
+
+
+def _described(
+    sentence: str, refuted_by: str, margin: float | str | None, seeds: int | None
+) -> dict[str, str | float | int]:
+    """A claim in JSON's types; what was not said is left out."""
+    known: dict[str, str | float | int] = {"sentence": sentence}
+    if refuted_by:
+        known["refuted_by"] = refuted_by
+    if isinstance(margin, str):
+        known["margin"] = margin
+    elif margin is not None:
+        # Three digits: the others are rounding. JSON has no infinity.
+        known["margin"] = float(f"{margin:.3g}") if math.isfinite(margin) else str(float(margin))
+    if seeds is not None:
+        known["seeds"] = int(seeds)
+    return known
+
+
+class _CellClaims:
+    """The claims of the cell that runs, stored as one output when it has ended.
+
+    Each claim at once would cut what the cell prints into pieces. The output has the form of a
+    glued value, which MyST-NB takes off the page.
+    """
+
+    def __init__(self) -> None:
+        self.claims: list[dict[str, str | float | int]] = []
+        self.number = 0
+        self.shell: Any = None
+
+    def add(self, described: dict[str, str | float | int]) -> None:
+        shell = sys.modules["IPython"].get_ipython()
+        if shell is not self.shell:
+            shell.events.register("post_run_cell", self.store)
+            self.shell = shell
+        self.claims.append(described)
+
+    def store(self, result: Any = None) -> None:
+        if not self.claims:
+            return
+        self.number += 1
+        claims, self.claims = self.claims, []
+        kept = {"name": f"claims-{self.number}", "mime_prefix": CLAIMS.removesuffix("claims+json")}
+        display = sys.modules["IPython.display"].display
+        display({CLAIMS: claims}, raw=True, metadata={"scrapbook": kept})
+
+
+_cell_claims = _CellClaims()
 
 
 class _Shown:
@@ -55,7 +158,7 @@ class _Shown:
         return self._page
 
     def __repr__(self) -> str:
-        return self._text
+        return fitting(self._text)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> _Shown:

@@ -34,7 +34,7 @@ class OrderedLogitLikelihood(DiscretizedLogisticLikelihood):
 
     def __init__(self) -> None:
         super().__init__()
-        gap = torch.tensor(1 / (self.LEVELS - 1))
+        gap = torch.tensor(1 / (self.LEVELS - 1), device="cpu")
         self.first = nn.Parameter(0.5 * gap - 0.5)
         self.log_gaps = nn.Parameter(gap.log().repeat(self.LEVELS - 2))
 
@@ -55,7 +55,8 @@ class OrderedLogitLikelihood(DiscretizedLogisticLikelihood):
                 f"set_levels takes uint8 images, one or more; got {images.dtype} "
                 f"{list(images.shape)}"
             )
-        counts = torch.bincount(images.flatten().long(), minlength=self.LEVELS).double() + 1
+        # On the CPU: not every device counts, or knows float64.
+        counts = torch.bincount(images.flatten().long().cpu(), minlength=self.LEVELS).double() + 1
         # Counted from both ends: a logit keeps its digits where nearly all lies to one side.
         below, above = counts.cumsum(0)[:-1], counts.flip(0).cumsum(0).flip(0)[1:]
         cuts = below.log() - above.log()

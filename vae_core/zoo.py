@@ -2,18 +2,15 @@
 
 ``RECIPES`` is the table of every model the chapters use, with all settings. A file's name carries a
 key made from everything that decides the result: the recipe, the seed, the data's checksum, torch's
-version, the kind of device, and the code that trains. ``python -m vae_core.zoo`` lists the models;
-``python -m vae_core.zoo fill`` trains the missing ones.
+version, the kind of device, and what the training does, found by running a miniature of it
+(:mod:`vae_core._fingerprint`): code may move and be renamed, and no model is trained again.
+``python -m vae_core.zoo`` lists the models; ``python -m vae_core.zoo fill`` trains what is missing.
 """
 
 from __future__ import annotations
 
-import ast
 import copy
-import functools
 import hashlib
-import inspect
-import itertools
 import json
 import multiprocessing
 import os
@@ -22,33 +19,45 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from filelock import FileLock
-from safetensors import SafetensorError
-from safetensors import torch as safetensors
-from torch import Tensor, nn
+from torch import nn
 
-from vae_core import _cache, data, distributions, models, objectives, ordered, training
+from vae_core import (
+    _ablation,
+    _cache,
+    _files,
+    _fingerprint,
+    _trial,
+    data,
+    distributions,
+    models,
+    objectives,
+    ordered,
+    training,
+)
 from vae_core._prediction import prediction_objective
+from vae_core._printed import printed_kl_objective
 from vae_core._progress import clock
 from vae_core._recipes import RECIPES, USED, Recipe
-from vae_core.data import _mnist
+from vae_core._text import spare_the_streams
+from vae_core.data import ImageData
 
 __all__ = ["RECIPES", "USED", "Recipe", "fill", "load", "main", "names", "table"]
 
 # Objectives that no module of the package offers, because only these models need them.
-OWN_OBJECTIVES = {"prediction_objective": prediction_objective}
-# Likelihoods of modules that the other models do without, and whose code so is in no other's key.
-OWN_LIKELIHOODS = {"ordered-logit": ordered}
+OWN_OBJECTIVES = {
+    "prediction_objective": prediction_objective,
+    "printed_kl_objective": printed_kl_objective,
+}
 _in_memory: dict[str, nn.Module] = {}
 
 
@@ -57,51 +66,43 @@ def names() -> tuple[str, ...]:
     return tuple(RECIPES)
 
 
-def _sources(module: ModuleType) -> list[Path]:
-    """The files whose code a module is: its own and, if it is a package, all others in it."""
-    inside = [p for folder in getattr(module, "__path__", ()) for p in Path(folder).rglob("*.py")]
-    # Not a package's __main__, which only calls it.
-    others = [path for path in inside if path.name not in ("__init__.py", "__main__.py")]
-    return [Path(str(module.__file__)), *sorted(others)]
-
-
-@functools.cache
-def _digest_of(*modules: ModuleType) -> str:
-    """A digest of the modules' code, blind to comments and docstrings."""
-    digest = hashlib.sha256()
-    for path in itertools.chain.from_iterable(map(_sources, modules)):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            first = body[0] if isinstance(body, list) and body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                first.value = ast.Constant("")  # a docstring
-        digest.update(ast.dump(tree).encode())
-    return digest.hexdigest()
-
-
-def _code_digest() -> str:
-    """A digest of the code that decides every trained model."""
-    return _digest_of(data._pixels, distributions, models, objectives, training)
+def _recipe(name: str) -> Recipe:
+    """The recipe of ``name``; shortened, to another key, where the notebooks are only tried."""
+    recipe = RECIPES[name]
+    if not _trial.tiny():
+        return recipe
+    examples = min(recipe.examples or _trial.EXAMPLES, _trial.EXAMPLES)
+    return replace(recipe, examples=examples, epochs=min(recipe.epochs, _trial.EPOCHS))
 
 
 def _key(recipe: Recipe, seed: int, device: torch.device) -> str:
+    """What stands in a file's name for all that decides the model."""
     deciding = {
-        "recipe": {**asdict(recipe), "seed": seed},
-        "data": _mnist.CHECKSUMS,
+        "recipe": {**recipe.settings(), "seed": seed},
+        "data": _fingerprint.of_data(recipe.data),
         "torch": torch.__version__.split("+")[0],
         "device": device.type,
-        "code": _code_digest(),
+        "training": _fingerprint.of_recipe(recipe, _miniature, _objective),
     }
-    if recipe.objective and recipe.objective["name"] in OWN_OBJECTIVES:
-        deciding["objective"] = inspect.getsource(OWN_OBJECTIVES[recipe.objective["name"]])
-    if recipe.likelihood and recipe.likelihood["kind"] in OWN_LIKELIHOODS:
-        deciding["likelihood"] = _digest_of(OWN_LIKELIHOODS[recipe.likelihood["kind"]])
+    if recipe.start is not None:
+        base = _recipe(recipe.start["model"])
+        deciding["start"] = _key(base, base.seed, device)
+    if _trial.tiny():
+        deciding["trial"] = "tiny"
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _miniature(recipe: Recipe, images: ImageData, seed: int, fit: Any = training.fit) -> nn.Module:
+    """As :func:`_train`, on the CPU and on ``images``, unseen; by the package's own ``fit``."""
+    start = None
+    if recipe.start is not None:
+        base = _fingerprint.miniature(_recipe(recipe.start["model"]))
+        start = _miniature(base, images, seed, fit)
+    return _made(recipe, images, seed, fit, start, device="cpu", progress=False)
+
+
 def _path(name: str, seed: int, device: torch.device) -> Path:
-    key = _key(RECIPES[name], seed, device)
+    key = _key(_recipe(name), seed, device)
     return _cache.folder() / "zoo" / f"{name}-seed{seed}-{key}.safetensors"
 
 
@@ -131,25 +132,9 @@ def _objective(recipe: Recipe) -> objectives.Objective | None:
     return make(**chosen)
 
 
-def _digest(weights: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(name.encode())
-        digest.update(weights[name].contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _metadata(content: bytes) -> dict[str, str]:
-    """The metadata in a safetensors file's header: 8 bytes of its length, then JSON."""
-    length = int.from_bytes(content[:8], "little")
-    return json.loads(content[8 : 8 + length]).get("__metadata__", {})
-
-
 def _write(path: Path, model: nn.Module) -> None:
-    weights = {name: values.contiguous() for name, values in model.state_dict().items()}
-    content = safetensors.save(weights, metadata={"sha256": _digest(weights)})
-    # Not save_file, which reports a full disk as another error than OSError.
-    _cache.write(path, lambda temporary: temporary.write_bytes(content))
+    # Packed here, and not by safetensors.save_file, which reports a full disk as another error.
+    _cache.write(path, _files.pack(model.state_dict()))
 
 
 def _read(path: Path, recipe: Recipe, seed: int) -> nn.Module | None:
@@ -158,12 +143,9 @@ def _read(path: Path, recipe: Recipe, seed: int) -> nn.Module | None:
         return None
     model = _untrained(recipe, seed)
     try:
-        content = path.read_bytes()
-        weights = safetensors.load(content)
-        if _metadata(content).get("sha256") != _digest(weights):
-            raise RuntimeError("its weights do not have the checksum they were stored with")
+        weights, _ = _files.unpack(path.read_bytes())
         model.load_state_dict(weights)
-    except (SafetensorError, RuntimeError, OSError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())
         warnings.warn(
             f"the cached model {path} is damaged ({reason}); training it again",
@@ -204,8 +186,6 @@ def _alone(path: Path) -> Iterator[None]:
         lock.release()
 
 
-# Weights made in inference mode could not be trained, here or by the caller.
-@torch.inference_mode(False)
 def load(
     name: str,
     seed: int | None = None,
@@ -222,7 +202,7 @@ def load(
     """
     if name not in RECIPES:
         raise ValueError(f"unknown model {name!r}: the zoo has {', '.join(RECIPES)}")
-    recipe = RECIPES[name]
+    recipe = _recipe(name)
     chosen = recipe.seed if seed is None else seed
     target = training.pick_device(device)
     key = _key(recipe, chosen, target)
@@ -244,14 +224,36 @@ def load(
 
 
 def _train(recipe: Recipe, seed: int, device: torch.device, progress: bool) -> nn.Module:
-    model = _untrained(recipe, seed)
     images = data.load(recipe.data, "train")
     if recipe.examples is not None:
         images = images.first(recipe.examples)
+    start = None
+    if recipe.start is not None:
+        start = load(recipe.start["model"], device=device, progress=progress)
+    shown = "brief" if progress else False
+    return _made(recipe, images, seed, training.fit, start, device=device, progress=shown)
+
+
+def _made(
+    recipe: Recipe,
+    images: ImageData,
+    seed: int,
+    fit: Callable[..., training.History],
+    start: nn.Module | None,
+    **how: Any,
+) -> nn.Module:
+    """A model of the recipe, trained on ``images`` by ``fit``, from ``start`` on, on the CPU."""
+    model = _untrained(recipe, seed)
+    if recipe.start is not None and "without" in recipe.start:
+        assert isinstance(start, models.VAE)
+        latents = _ablation.latents_by_rate(start, images.images[:2000])
+        start = _ablation.without_latent(start, int(latents[recipe.start["without"]]))
+    if start is not None:
+        model.load_state_dict(start.state_dict())
     likelihood = getattr(model, "likelihood", None)
     if isinstance(likelihood, ordered.OrderedLogitLikelihood):
         likelihood.set_levels(images.images)
-    history = training.fit(
+    history = fit(
         model,
         images,
         epochs=recipe.epochs,
@@ -261,8 +263,7 @@ def _train(recipe: Recipe, seed: int, device: torch.device, progress: bool) -> n
         pixels=recipe.pixels,
         objective=_objective(recipe),
         seed=seed,
-        device=device,
-        progress="brief" if progress else False,
+        **how,
     )
     if history.interrupted:
         raise KeyboardInterrupt("training was stopped; the zoo keeps whole models only")
@@ -383,6 +384,7 @@ class _Told:
 
 def main(arguments: list[str]) -> int:
     """``python -m vae_core.zoo [list|fill]``; 130 when it was stopped."""
+    spare_the_streams()
     if arguments == ["fill"]:
         try:
             fill()

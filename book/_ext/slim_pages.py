@@ -4,8 +4,9 @@ The themes bring a framework: 0.55 MB of style rules, 1.5 MB of icons drawn by a
 of icon fonts. The widgets need that room. After the build, over the whole output:
 
 - style rules whose classes occur in no page and no script are dropped;
-- the icon fonts are cut to the icons the remaining rules name, and put into the style sheet itself,
-  because some browsers refuse font files to a page that is opened from disk;
+- the icon fonts are cut to the icons the remaining rules name, and get two style sheets: one that
+  names their files, and one that holds them, because browsers refuse font files to a page that is
+  opened from disk (start.js chooses);
 - scripts lose their comments, and the one for tabs, where no page has any, its code;
 - the icon script, which draws the same icons a second time, is emptied;
 - the index of the whole book's words is loaded by the search page alone, not by each page.
@@ -14,12 +15,13 @@ of icon fonts. The widgets need that room. After the build, over the whole outpu
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import logging
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tinycss2
 from fontTools import subset, ttLib
@@ -39,6 +41,7 @@ COMMENT = re.compile(
 SEARCH = re.compile(
     r'[ \t]*<script src="[^"]*\b(?:searchtools|language_data|searchindex)\.js[^"]*"></script>\n?'
 )
+OWN = "own"  # the folder of what this book's extensions write
 GROUPS = {"media", "supports", "layer", "container"}
 
 
@@ -80,27 +83,50 @@ def parse(css: Any) -> list[Any]:
     return tinycss2.parse_rule_list(css, skip_comments=True, skip_whitespace=True)
 
 
-def embed_icons(css: str, folder: Path) -> str:
-    """Replace each icon font in `css` by one with only the icons that `css` names, as a data URI.
+class Faces(NamedTuple):
+    """The icon fonts as rules of two style sheets, and as files."""
 
-    folder: where the style sheet lies; its font addresses are relative to it.
-    """
-    icons = {int(m[1], 16) if m[1] else ord(m[0]) for m in ICON.finditer(css)}
+    named: list[str]
+    held: list[str]
+    files: dict[str, bytes]
 
-    def embed(match: re.Match[str]) -> str:
-        font = ttLib.TTFont(folder / match[1])
-        if not icons & set(font.getBestCmap()):
+    def take(self, css: str, folder: Path) -> str:
+        """``css`` without its icon fonts, which are added here, cut to the icons it names.
+
+        folder: where the style sheet lies; its font addresses are relative to it.
+        """
+        icons = {int(m[1], 16) if m[1] else ord(m[0]) for m in ICON.finditer(css)}
+
+        def cut(match: re.Match[str]) -> str:
+            font = ttLib.TTFont(folder / match[1], recalcTimestamp=False)
+            if icons & set(font.getBestCmap()):
+                subsetter = subset.Subsetter(
+                    subset.Options(layout_features=[], notdef_outline=True)
+                )
+                subsetter.populate(unicodes=icons)
+                subsetter.subset(font)
+                font.flavor = "woff"
+                data = io.BytesIO()
+                font.save(data)
+                self.add(Path(match[1]).stem, match[0], data.getvalue())
             return ""
-        subsetter = subset.Subsetter(subset.Options(layout_features=[], notdef_outline=True))
-        subsetter.populate(unicodes=icons)
-        subsetter.subset(font)
-        font.flavor = "woff"
-        data = io.BytesIO()
-        font.save(data)
-        uri = f"data:font/woff;base64,{base64.b64encode(data.getvalue()).decode()}"
-        return re.sub(r"src:[^;}]*", lambda _: f'src:url({uri}) format("woff")', match[0])
 
-    return FONT_FACE.sub(embed, css)
+        return FONT_FACE.sub(cut, css)
+
+    def add(self, stem: str, rule: str, font: bytes) -> None:
+        name = f"{stem}-{hashlib.sha256(font).hexdigest()[:16]}.woff"
+        self.files[name] = font
+        data = f"data:font/woff;base64,{base64.b64encode(font).decode()}"
+        for rules, address in ((self.named, name), (self.held, data)):
+            rules.append(re.sub(r"src:[^;}]*", f'src:url({address}) format("woff")', rule))
+
+    def write(self, folder: Path) -> None:
+        """The files, and the sheets icons.css and icons-on-disk.css, in ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, font in self.files.items():
+            (folder / name).write_bytes(font)
+        for name, rules in (("icons.css", self.named), ("icons-on-disk.css", self.held)):
+            (folder / name).write_text("\n".join(rules) + "\n", "utf-8")
 
 
 def slim_output(app: Sphinx, exception: Exception | None) -> None:
@@ -113,9 +139,14 @@ def slim_output(app: Sphinx, exception: Exception | None) -> None:
     for source_map in static.rglob("*.map"):
         source_map.unlink()
 
-    own = [path for path in static.rglob("*") if "mathjax" not in path.relative_to(static).parts]
-    scripts = [path for path in own if path.suffix == ".js"]
+    found = [path for path in static.rglob("*") if path.relative_to(static).parts[0] != "mathjax"]
     words: set[str] = set()
+    for path in found:
+        if path.suffix == ".js":
+            words.update(WORD.findall(path.read_text("utf-8")))
+    # What was taken out of pages before is as it should be.
+    own = [path for path in found if path.relative_to(static).parts[0] != OWN]
+    scripts = [path for path in own if path.suffix == ".js"]
     for path in Path(app.outdir).rglob("*.html"):
         page = path.read_text("utf-8")
         words.update(WORD.findall(page))
@@ -125,13 +156,14 @@ def slim_output(app: Sphinx, exception: Exception | None) -> None:
         for path in static.glob("design-tabs.js"):
             path.write_text("// No page has tabs.\n", "utf-8")
     for path in scripts:
-        words.update(WORD.findall(path.read_text("utf-8")))
-    for path in scripts:
         path.write_text(COMMENT.sub("", path.read_text("utf-8")), "utf-8")
+    faces = Faces([], [], {})
     for path in own:
         if path.suffix == ".css":
             css = purge(parse(path.read_text("utf-8")), words)
-            path.write_text(embed_icons(css, path.parent), "utf-8")
+            path.write_text(faces.take(css, path.parent), "utf-8")
+    if faces.files:  # a build that copied no style sheet anew leaves those of the build before
+        faces.write(static / OWN)
     for fonts in static.rglob("webfonts"):
         for font in fonts.iterdir():
             font.unlink()

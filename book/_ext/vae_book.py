@@ -42,6 +42,11 @@ BLOB = re.compile(r'<script\b[^>]*\bdata-vae-blob="([0-9a-f]+)"[^>]*>.*?</script
 STILL = re.compile(r"(<noscript>[^\n]*?)<img [^\n]*?(</noscript>)")
 
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+# A live view's place, and what joins it to its twin: new in each run, and nothing in a page.
+VIEW = re.compile(
+    r'<script type="application/vnd\.jupyter\.widget-view\+json">[^<]*</script>\s*'
+    r'|(?<=") data-mark="[0-9a-f]{12}"(?= data-picture=)'
+)
 
 TIMES = re.compile(r"\{\{ (reading|running)_time((?: \d+)+) \}\}")
 TEACHING = "book/teaching"  # the page that tells what each chapter takes
@@ -84,7 +89,7 @@ def with_badge(body: str, buttons: list[dict]) -> str:
 
 def finish_page(app: Sphinx, pagename: str, template: str, context: dict, doctree: Any) -> None:
     if context.get("body"):
-        context["body"] = STILL.sub(r"\1\2", first_blobs_only(context["body"]))
+        context["body"] = STILL.sub(r"\1\2", VIEW.sub("", first_blobs_only(context["body"])))
     # The kernel's copy of every widget's data: without a widget manager nothing would read it.
     scripts = context.get("script_files", [])
     scripts[:] = [s for s in scripts if getattr(s, "attributes", {}).get("type") != WIDGET_STATE]
@@ -222,10 +227,11 @@ def skip_field(
 
 
 def engine_hash(root: Path) -> str:
-    """SHA-256 over the package's sources and the versions of the libraries it computes with."""
+    """SHA-256 over the package's sources, the libraries' versions and the kept results."""
     digest = hashlib.sha256()
     files = {path for pattern in SOURCES for path in (root / "vae_core").rglob(pattern)}
-    for path in sorted(files):
+    files |= set((root / "benchmarks" / "records").glob("*.json"))
+    for path in sorted(path for path in files if path.parent.name[0] != "."):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     for name in VERSIONED:

@@ -1,13 +1,15 @@
 """Make the class's course, and the students' notebooks, from the assignments with solutions.
 
-    python book/_tools/classroom.py [--check | --course FOLDER]
+    python book/_tools/classroom.py [--check | --course FOLDER [--force]]
 
 Under notebooks/exercises/ each folder holds one assignment with its solutions. From these come
 
 - notebooks/exercises/student/NAME.ipynb: without solutions and hidden tests, with a button that
   opens it in Colab. They are stored, since Colab opens files of the repository only.
 - with --course: an nbgrader course in FOLDER, with what is handed out in FOLDER/release. What
-  students have handed in, and the gradebook, stay as they are.
+  students have handed in, and the gradebook, stay as they are. So does each file that the teacher
+  has changed since: the book's version of it is put into FOLDER/new, and a line says so. With
+  --force the book's version takes its place.
 
 With --check nothing is written; the exit status is 1 if a student's notebook is not the one that
 its assignment gives today. Needs nbgrader: the extra `classroom`.
@@ -17,10 +19,10 @@ from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -33,6 +35,8 @@ import repository
 EXERCISES = Path("notebooks/exercises")
 STUDENT = EXERCISES / "student"
 SETTINGS = EXERCISES / "nbgrader_config.py"
+PLUGINS = Path(__file__).resolve().parent / "vae_class"
+WRITTEN = ".vae-course.json"  # in a course: what was put there, by its SHA-256
 BRANCH = re.compile(r"(?m)^repository:\n(?:  .*\n)*?  branch: (\S+)$")
 
 
@@ -105,18 +109,69 @@ def nbgrader(course: Path, *arguments: str) -> None:
     )
 
 
-def build(root: Path, course: Path, names: Sequence[str] = ()) -> None:
-    """Fill ``course`` with the assignments, or those named, and make what is handed out."""
-    course.mkdir(parents=True, exist_ok=True)
-    shutil.copy(root / SETTINGS, course)
-    for name, source in assignments(root).items():
-        if names and name not in names:
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def put(
+    course: Path, files: dict[str, bytes], *, force: bool = False
+) -> tuple[set[str], list[str]]:
+    """Write ``files`` (by their place in ``course``) where the teacher has not changed them.
+
+    The places that were written, and a line for each file that was kept. A file counts as changed
+    if it is not what was put there last; in a course made before that was noted down, if it is not
+    what would be put there now.
+    """
+    note = course / WRITTEN
+    try:
+        before = json.loads(note.read_text("utf-8"))
+    except (OSError, ValueError):
+        before = {}
+    written, lines = set(), []
+    for place, data in files.items():
+        path, new = course / place, course / "new" / place
+        there = path.read_bytes() if path.is_file() else None
+        if there is None or force or _digest(there) == before.get(place) or there == data:
+            new.unlink(missing_ok=True)
+            before[place] = _digest(data)
+            if there != data:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+                written.add(place)
             continue
-        folder = course / "source" / name
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        shutil.copy(source, folder)
-    nbgrader(course, "generate_assignment", "--force", "--create", "--assignment=*")
+        new.parent.mkdir(parents=True, exist_ok=True)
+        new.write_bytes(data)
+        lines.append(f"{place}: yours is kept; the book's is new/{place} (FORCE=1 takes it)")
+    note.write_text(json.dumps(before, indent=1) + "\n", "utf-8")
+    return written, lines
+
+
+def build(root: Path, course: Path, names: Sequence[str] = (), *, force: bool = False) -> list[str]:
+    """Fill ``course`` with the assignments, or those named, and make what is handed out.
+
+    Returns a line for each file that the teacher has changed, and that was kept for that.
+    """
+    course.mkdir(parents=True, exist_ok=True)
+    files = {SETTINGS.name: (root / SETTINGS).read_bytes()}
+    for path in sorted(PLUGINS.glob("*.py")):
+        files[f"{PLUGINS.name}/{path.name}"] = path.read_bytes()
+    sources = {
+        f"source/{name}/{name}.ipynb": (name, path.read_bytes())
+        for name, path in assignments(root).items()
+        if not names or name in names
+    }
+    files |= {place: data for place, (_, data) in sources.items()}
+    written, lines = put(course, files, force=force)
+    stale = [
+        name
+        for place, (name, _) in sources.items()
+        if place in written or not (course / "release" / name / f"{name}.ipynb").is_file()
+    ]
+    if stale:
+        only = "*" if len(stale) == len(list((course / "source").iterdir())) else None
+        for name in [only] if only else stale:
+            nbgrader(course, "generate_assignment", "--force", "--create", f"--assignment={name}")
+    return lines
 
 
 def main(argv: list[str] | None = None, root: Path = Path()) -> int:
@@ -124,13 +179,15 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--check", action="store_true", help="write nothing, report what differs")
     mode.add_argument("--course", type=Path, help="the folder of the nbgrader course to fill")
+    parser.add_argument("--force", action="store_true", help="put back what the teacher changed")
     options = parser.parse_args(argv)
     changed = renew(root, check=options.check)
     for name in changed:
         print(f"{name}: " + ("not today's; run `make classroom`" if options.check else "renewed"))
     if options.course:
         course = options.course.expanduser()  # not every shell does it within COURSE=~/...
-        build(root, course)
+        for line in build(root, course, force=options.force):
+            print(line)
         print(f"The course: {course.resolve()}; to hand out: its release/")
     return 1 if options.check and changed else 0
 

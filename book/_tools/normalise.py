@@ -2,19 +2,24 @@
 
     python book/_tools/normalise.py [--check] [notebook ...]
 
-Without names: every notebook under notebooks/. Removed: execution counts, widget state, widget
+Without names: every notebook of the book. Removed: execution counts, widget state, widget
 payloads (the page makes them anew), timings and editor settings. Kept: text, tables, pictures.
 A cell that shows a widget is tagged `nbval-ignore-output`, since its stored output is partial.
-With --check nothing is written; the exit status is 1 if a notebook is not in this form.
+With --check nothing is written; the exit status is 1 if a notebook is not in this form. A notebook
+that was only run and saved (in JupyterLab, say), and differs from the committed one in no cell, is
+told of in one line with the way to undo that, and is no fault.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import stored
 from repository import write_whole
 
 MAX_BYTES = 600_000
@@ -83,18 +88,50 @@ def dump(notebook: dict) -> str:
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def main(argv: list[str] | None = None) -> int:
+def sources(notebook: dict) -> list[tuple[Any, ...]]:
+    """What a person wrote in a notebook: its cells' kinds, texts and tags."""
+    return [
+        (cell["cell_type"], text_of(cell["source"]), cell["metadata"].get("tags", []))
+        for cell in notebook["cells"]
+    ]
+
+
+def committed(path: Path) -> str | None:
+    """The text of ``path`` in the last commit; None where Git does not know it."""
+    try:
+        done = subprocess.run(
+            ["git", "show", f"HEAD:./{path.name}"],
+            cwd=path.parent,
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout
+
+
+def was_only_run(path: Path, notebook: dict) -> bool:
+    """Whether a notebook, normalised here, is the committed one with other outputs."""
+    before = committed(path)
+    if before is None or dump(normalise(json.loads(before))) != before:
+        return False
+    return sources(notebook) == sources(json.loads(before))
+
+
+def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="*", type=Path)
     parser.add_argument("--check", action="store_true", help="write nothing, report what differs")
     options = parser.parse_args(argv)
-    paths = options.notebooks or sorted(Path("notebooks").rglob("*.ipynb"))
     faults = []
-    for path in paths:
-        if ".ipynb_checkpoints" in path.parts:
+    for path in options.notebooks or [p.relative_to(root) for p in stored.notebooks(root)]:
+        before = (root / path).read_text("utf-8")
+        notebook = normalise(json.loads(before))
+        after = dump(notebook)
+        if options.check and after != before and was_only_run(root / path, notebook):
+            print(f"{path}: run and saved, no cell changed; `git restore {path}` undoes it")
             continue
-        before = path.read_text("utf-8")
-        after = dump(normalise(json.loads(before)))
         if len(after.encode()) > MAX_BYTES:
             faults.append(f"{path}: {len(after.encode()):,} bytes, more than {MAX_BYTES:,}")
         if after == before:
@@ -102,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
         if options.check:
             faults.append(f"{path}: not normalised; run `make notebooks`")
         else:
-            write_whole(path, after)
+            write_whole(root / path, after)
             print(f"{path}: normalised")
     for fault in faults:
         print(fault, file=sys.stderr)

@@ -99,8 +99,11 @@ def document(joined: Joined, title: str, author: str) -> str:
     front = BeautifulSoup((BOOK / FRONT).read_text("utf-8"), "html.parser")
     sheets = "".join(
         f'<link rel="stylesheet" href="/{Path(FRONT).parent}/{link["href"]}">'
-        for link in front.select('link[rel="stylesheet"]')
+        for link in front.select('link[rel="stylesheet"]:not(noscript link)')
     )
+    # What the pages had as style attributes: each page names its own such sheet.
+    for path in sorted((BOOK / "_static" / "own").glob("styles-*.css")):
+        sheets += f'<link rel="stylesheet" href="/_static/own/{path.name}">'
     # A page's title runs in the head of its sheets.
     heads = []
     for identity, running in re.findall(

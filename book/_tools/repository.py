@@ -7,6 +7,9 @@ out, because it is read outside the built book, is rewritten: `git clone` lines,
 cells' `git+` requirements, Colab's and Binder's links and CITATION.cff. With --check nothing is
 written; the exit status is 1 if a place names another address. The book's pages say
 `{{ repository }}` instead.
+
+The repository must be on GitHub: Colab opens notebooks from nowhere else, and the buttons of the
+pages are made for it. The built pages themselves can stand on any host.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CONFIG = "_config.yml"
-ADDRESS = re.compile(r"^https://[\w.-]+/[\w.-]+/[\w.-]+$")
+ADDRESS = re.compile(r"^https://([\w.-]+)/[\w.-]+/[\w.-]+$")
 CONFIG_LINE = re.compile(r"(?m)^(repository:\n  url: )(\S+)$")
 SUFFIXES = {".md", ".ipynb", ".cff", ".py", ".toml", ".yml", ".yaml"}
 # Tests name addresses of their own; the rest is not the project's text.
@@ -54,10 +57,22 @@ def configured(root: Path) -> str:
     return match[2]
 
 
+def check(url: str) -> None:
+    """Raise ``ValueError`` for what is no repository's address, and for hosts besides GitHub."""
+    match = ADDRESS.match(url)
+    if match is None:
+        raise ValueError(f"expected an address like https://github.com/owner/name, got {url!r}")
+    if match[1].lower() != "github.com":
+        raise ValueError(
+            f"{match[1]} will not do: Colab opens notebooks from GitHub alone, and the pages' "
+            "buttons lead there. Name a copy of the repository on GitHub; the built pages may "
+            "be on any host"
+        )
+
+
 def configure(root: Path, url: str) -> None:
     """Write `url` into _config.yml."""
-    if not ADDRESS.match(url):
-        raise ValueError(f"expected an address like https://github.com/owner/name, got {url!r}")
+    check(url)
     config = root / CONFIG
     write_whole(config, CONFIG_LINE.sub(rf"\g<1>{url}", config.read_text("utf-8")))
 
@@ -86,6 +101,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
         if options.url:
             configure(root, options.url.removesuffix("/").removesuffix(".git"))
         url = configured(root)
+        check(url)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1

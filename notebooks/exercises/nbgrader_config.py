@@ -1,5 +1,7 @@
 # nbgrader's settings for the book's course. `make classroom` copies this file into the course's
-# folder; run every nbgrader command there.
+# folder, with the folder vae_class that it names; run every nbgrader command there. Change what you
+# like: `make classroom` keeps it.
+import sys
 from pathlib import Path
 
 c = get_config()  # noqa: F821 (nbgrader provides it)
@@ -15,14 +17,28 @@ c.ClearSolutions.code_stub = {"python": "raise NotImplementedError  # your answe
 c.ClearSolutions.text_stub = "*Your answer here.*"
 
 # The solved assignments take less than a minute. An answer that hangs inside a check is stopped by
-# the check itself; this stops one that hangs outside.
+# the check itself; this stops a cell that hangs outside.
 c.Execute.timeout = 300
 c.Execute.interrupt_on_timeout = True
 
-# `nbgrader zip_collect NAME` sorts files called student_NAME.ipynb, wherever students handed them
-# in, from downloaded/NAME/archive/. Moodle puts more between the two, in a file's name or a folder's;
-# Colab calls its copies so.
-c.FileNameCollectorPlugin.named_regexp = (
-    r".*[/\\](?:Copy of )?(?P<student_id>[^/\\]+?)"
-    r"(?:_\d+_assignsubmission_file_?[_/\\]|_)(?:Copy of )?(?P<file_id>ch\d\d_\w+)"
-)
+# --- vae_class: nothing that one student hands in costs another a grade -----------------------------
+sys.path.insert(0, str(course))
+
+# `nbgrader zip_collect NAME` unpacks what lies in downloaded/NAME/archive/ and sorts it by student:
+# files called STUDENT_NAME.ipynb, and what Moodle, Canvas and Blackboard make of them. It names each
+# file that it leaves out.
+c.ZipCollectApp.extractor_plugin = "vae_class.collect.Extractor"
+c.ZipCollectApp.collector_plugin = "vae_class.collect.Collector"
+
+# `nbgrader autograde NAME` reads each notebook by the one that was handed out, and puts it right. An
+# answer counts if the judge has found it right: a process outside the notebook that tries it.
+c.Autograde.exporter_class = "vae_class.grade.HandedIn"
+c.Autograde.autograde_preprocessors = [
+    "vae_class.grade.Run",
+    "nbgrader.preprocessors.IgnorePattern",
+    "nbconvert.preprocessors.ClearMetadataPreprocessor",
+    "nbgrader.preprocessors.LimitOutput",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]

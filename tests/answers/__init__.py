@@ -8,8 +8,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+import cloudpickle
+
+# As a notebook's functions travel: by value, not by a name that has to be imported.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 RIGHT: list[Entry] = []
 WRONG: list[Entry] = []

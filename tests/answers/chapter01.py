@@ -41,12 +41,12 @@ def log_joint(log_likelihood, prior):
     return log_likelihood + np.log(prior)
 
 
-@wrong(BAYES, "sum_over_batch")
+@wrong(BAYES, "normalised_over_batch")
 def over_examples(log_likelihood, prior):
     return special.softmax(log_likelihood + np.log(prior), axis=0)
 
 
-@wrong(BAYES, "sum_over_batch")
+@wrong(BAYES, "normalised_over_batch")
 def over_everything(log_likelihood, prior):
     joint = np.exp(log_likelihood) * prior
     return joint / joint.sum()

@@ -48,12 +48,12 @@ def only_the_sum(log_weights):
     return log_weights.logsumexp(0)
 
 
-@wrong(MEAN, "sum_over_batch")
+@wrong(MEAN, "one_per_draw")
 def along_the_batch(log_weights):
     return torch.logsumexp(log_weights, -1) - math.log(log_weights.shape[-1])
 
 
-@wrong(MEAN, "sum_over_batch")
+@wrong(MEAN, "one_number")
 def over_everything(log_weights):
     return torch.logsumexp(log_weights.flatten(), 0) - math.log(log_weights.numel())
 
@@ -104,7 +104,7 @@ def size_inverted(log_weights):
     return log_weights.softmax(0).square().sum(0)
 
 
-@wrong(SIZE, "sum_over_batch")
+@wrong(SIZE, "one_per_draw")
 def size_along_batch(log_weights):
     return 1 / log_weights.softmax(1).square().sum(1)
 
@@ -221,7 +221,7 @@ def unweighted(log_likelihood, z, mu, log_sigma):
     return by_the_library(log_likelihood)
 
 
-@wrong(WEIGHTED, "no_density_ratio")
+@wrong(WEIGHTED, "missing_log_q")
 def prior_only(log_likelihood, z, mu, log_sigma):
     return by_the_library(log_likelihood + Normal(0.0, 1.0).log_prob(z).sum(-1))
 

@@ -31,7 +31,7 @@ def the_tutorials(mu, log_sigma):
     return (torch.exp(log_sigma) ** 2 + mu**2 - log_sigma - 1 / 2).sum(-1)
 
 
-@wrong(NAME, "kl_missing_half")
+@wrong(NAME, "kl_doubled")
 def twice(mu, log_sigma):
     return (torch.exp(2 * log_sigma) + mu**2 - 1 - 2 * log_sigma).sum(-1)
 
@@ -76,7 +76,7 @@ def mean_over_latents(mu, log_sigma):
     return closed_form(mu, log_sigma) / mu.shape[1]
 
 
-@wrong(NAME, "mean_over_pixels")
+@wrong(NAME, "not_summed")
 def not_summed(mu, log_sigma):
     return 0.5 * (torch.exp(2 * log_sigma) + mu**2 - 1) - log_sigma
 
@@ -114,7 +114,7 @@ def full_by_the_library(mu, factor):
     return kl_divergence(MultivariateNormal(mu, scale_tril=factor), prior)
 
 
-@wrong(FULL, "kl_missing_half")
+@wrong(FULL, "kl_doubled")
 def full_without_half(mu, factor):
     return 2 * from_the_factor(mu, factor)
 
@@ -136,12 +136,12 @@ def full_without_k(mu, factor):
     return from_the_factor(mu, factor) + mu.shape[-1] / 2
 
 
-@wrong(FULL, "missing_log_sigma")
+@wrong(FULL, "missing_log_det")
 def full_without_log_det(mu, factor):
     return 0.5 * (factor.square().sum((-2, -1)) + mu.square().sum(-1) - mu.shape[-1])
 
 
-@wrong(FULL, "log_variance")
+@wrong(FULL, "log_det_factor")
 def log_det_of_the_factor(mu, factor):
     log_det = torch.diagonal(factor, dim1=-2, dim2=-1).log().sum(-1)
     return 0.5 * (factor.square().sum((-2, -1)) + mu.square().sum(-1) - mu.shape[-1] - log_det)
@@ -216,6 +216,6 @@ def sweeps_the_printed_term(betas, v):
     return {b: train_tiny(lambda m2, s2, t, b=b: b * (m2 + s2 - t - 0.5), v) for b in betas}
 
 
-@wrong(SWEEP, "kl_missing_half")
+@wrong(SWEEP, "kl_doubled")
 def sweeps_twice_the_term(betas, v):
     return {b: train_tiny(lambda m2, s2, t, b=b: b * (m2 + s2 - 1 - 2 * t), v) for b in betas}

@@ -57,7 +57,7 @@ def averaged(x, logits):
     return (x * logits - F.softplus(logits)).flatten(1).mean(1)
 
 
-@wrong(BERNOULLI, "mean_over_pixels")
+@wrong(BERNOULLI, "not_summed")
 def every_pixel(x, logits):
     return x * logits - F.softplus(logits)
 
@@ -144,7 +144,7 @@ wrong(GAUSSIAN, "mean_over_pixels")(
 )
 
 
-@wrong(GAUSSIAN, "mean_over_pixels")
+@wrong(GAUSSIAN, "constant_once")
 def constant_once(x, mean, sigma):
     error = (x - mean).square().flatten(1).sum(1)
     return -error / (2 * sigma**2) - 0.5 * math.log(2 * math.pi * sigma**2)

@@ -86,7 +86,7 @@ def seeds_it_again(mu, log_sigma, generator):
     return mu + log_sigma.exp() * noise
 
 
-@wrong(NAME, "seed_in_loop")
+@wrong(NAME, "generator_ignored")
 def seeds_the_global_one(mu, log_sigma, generator):
     torch.manual_seed(3)
     return mu + log_sigma.exp() * torch.randn_like(mu)
@@ -203,7 +203,7 @@ def surrogate_with_a_live_f(f, mu, sigma, noise):
     return torch.autograd.grad(surrogate.sum(), location)[0].mean(1)
 
 
-@wrong(LOO, "sum_over_batch")
+@wrong(LOO, "sum_over_draws")
 def summed(f, mu, sigma, noise):
     return sum_without_own(f, mu, sigma, noise) * noise.shape[1]
 

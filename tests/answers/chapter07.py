@@ -57,7 +57,7 @@ def as_if_from_the_prior(log_p_x, log_p_z, log_q):
     return torch.logsumexp(log_p_x, 0) - math.log(len(log_p_x))
 
 
-@wrong(NAME, "no_density_ratio")
+@wrong(NAME, "missing_log_q")
 def without_q(log_p_x, log_p_z, log_q):
     return torch.logsumexp(log_p_x + log_p_z, 0) - math.log(len(log_p_x))
 

@@ -48,7 +48,7 @@ def as_it_stands(log_p_x, grid):
     return (p / (p.sum(1, keepdim=True) * (grid[1] - grid[0]))).log()
 
 
-@wrong(GRID, "transposed")
+@wrong(GRID, "normalised_over_batch")
 def over_the_images(log_p_x, grid):
     return _joint(log_p_x, grid).log_softmax(0) - (grid[1] - grid[0]).log()
 

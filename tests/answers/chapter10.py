@@ -113,7 +113,7 @@ def per_pixel(errors):
     return 0.5 * (errors.mean().log() - errors.log().mean())
 
 
-@wrong(OWN, "missing_half_square")
+@wrong(OWN, "lost_half")
 def without_half(errors):
     return (errors.mean().log() - errors.log()).sum()
 

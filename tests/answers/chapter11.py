@@ -213,7 +213,7 @@ def as_if_from_the_prior(log_likelihood, log_prior, log_q):
     return torch.logsumexp(log_likelihood, dim=0) - math.log(len(log_q))
 
 
-@wrong(EVIDENCE, "no_density_ratio")
+@wrong(EVIDENCE, "missing_log_q")
 def without_q(log_likelihood, log_prior, log_q):
     return torch.logsumexp(log_likelihood + log_prior, dim=0) - math.log(len(log_q))
 

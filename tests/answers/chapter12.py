@@ -49,7 +49,7 @@ def plus_the_kl(encode, decode, x, noise, sigma):
     return log_p + kl
 
 
-@wrong(ELBO, "kl_sign")
+@wrong(ELBO, "loss_for_bound")
 def the_loss(encode, decode, x, noise, sigma):
     return -five_lines(encode, decode, x, noise, sigma)
 

@@ -46,7 +46,7 @@ def with_graph(encode, x, batch_size):
     return torch.cat([encode(part)[0] for part in x.split(batch_size)])
 
 
-@wrong(CODES, "no_exp")
+@wrong(CODES, "second_output")
 @torch.no_grad()
 def the_other_head(encode, x, batch_size):
     return torch.cat([encode(part)[1] for part in x.split(batch_size)])
@@ -84,7 +84,7 @@ def fitted_to_both(train_codes, test_codes):
     return fitted_to_train(torch.cat([train_codes, test_codes]), test_codes)
 
 
-@wrong(GAIN, "kl_reversed")
+@wrong(GAIN, "difference_sign")
 def prior_minus_own(train_codes, test_codes):
     return -fitted_to_train(train_codes, test_codes)
 
@@ -132,7 +132,7 @@ def variance(z_star, c):
     return z_star / (1 + 1 / (2 * c)), 1 / (1 + 2 * c)
 
 
-@wrong(BEST, "missing_half_square")
+@wrong(BEST, "half_the_weight")
 def c_for_two_c(z_star, c):
     return c * z_star / (1 + c), (1 + c) ** -0.5
 

@@ -45,7 +45,7 @@ def ratio_upside_down(log_likelihood, log_prior, log_q):
     return torch.softmax(log_likelihood + log_q - log_prior, dim=0)
 
 
-@wrong(WEIGHTS, "sum_over_batch")
+@wrong(WEIGHTS, "normalised_over_batch")
 def over_the_images(log_likelihood, log_prior, log_q):
     return torch.softmax(log_likelihood + log_prior - log_q, dim=1)
 
@@ -92,7 +92,7 @@ def all_draws(x, observed, weights, decoded):
     return image, torch.full((len(x),), float(len(weights)))
 
 
-@wrong(FILLED, "draws_counted")
+@wrong(FILLED, "inverse_count")
 def without_the_reciprocal(x, observed, weights, decoded):
     image, size = by_where(x, observed, weights, decoded)
     return image, 1 / size

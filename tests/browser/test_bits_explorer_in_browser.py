@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from stage import ready, state, written
+from stage import put, ready, state, written
 from visit import Visit
 
-from vae_core import data, zoo
+from vae_core import coding, data, zoo
+from vae_core.distributions import DiagonalGaussian
 from vae_core.widgets import BitsExplorer
 
 Open = Callable[..., Visit]
@@ -41,6 +42,34 @@ def test_bits_equal_the_engines(page: Path, widget: BitsExplorer, open_page: Ope
             assert found[name] == pytest.approx(getattr(wanted, name).item(), rel=1e-9)
         assert found["dimensions"] == pytest.approx(wanted.dimensions[0].tolist(), rel=1e-9)
     assert found["z"] + found["x"] == pytest.approx(found["total"], rel=1e-12)
+
+
+def test_the_pictures_are_draws_of_the_chosen_q(
+    page: Path, widget: BitsExplorer, open_page: Open
+) -> None:
+    """Six decoded draws, as PyTorch's; a wider Q decodes to pictures that differ more."""
+    visit = ready(open_page(page))
+    spreads = []
+    for digit, shift, scale in ((4, 0.0, 0.25), (4, 1.0, 2.0), (4, 0.0, 4.0)):
+        q = coding.spoil(DiagonalGaussian(*(p[digit] for p in widget.posterior)), shift, scale)
+        with torch.no_grad():
+            wanted = widget.twin.mean(q.rsample(widget.noise[:6])).flatten(1)
+        found = torch.tensor(
+            visit.page.evaluate("(a) => vae.drawn(...a)", [digit, shift, scale]),
+            dtype=torch.float64,
+        )
+        assert found.shape == (6, 784)
+        assert (found - wanted).abs().max() < 1e-5
+        spreads.append(found.std(0).mean())
+    assert spreads[0] < 0.5 * spreads[2]
+    canvases = visit.page.locator(".vw-bits-draws canvas")
+    assert canvases.count() == 6
+    shots = []
+    for scale in (0.25, 4.0):
+        put(visit, digit=4, scale=scale)
+        shots.append(canvases.first.evaluate("(canvas) => canvas.toDataURL()"))
+    assert shots[0] != shots[1]  # what is shown follows the slider
+    assert "draw 1 of Q for the digit 4" in canvases.first.get_attribute("aria-label")
 
 
 def test_keys_and_mouse_move_the_bits(page: Path, open_page: Open) -> None:

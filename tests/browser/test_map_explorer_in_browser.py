@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from stage import rendered_live, saves_and_closes, settle, state
 from visit import Visit
 
@@ -40,12 +42,13 @@ def test_numbers_equal_pythons(shown: Callable[..., Visit], name: str) -> None:
     visit.check()
 
 
-@pytest.mark.parametrize("name", ["ring", "bent"])
-def test_the_drawn_disc_has_the_area_that_the_stretch_says(
+@pytest.mark.parametrize("name", ["identity", "ring", "bent"])
+def test_the_drawn_disc_has_the_area_that_the_map_gives_it(
     shown: Callable[..., Visit], name: str
 ) -> None:
-    """The polygons that are drawn, summed in each picture's own units."""
-    visit = shown(map_name=name, points=[[1.2, -0.9], [0, 1], [1, 0]], chosen=0)
+    """The outlines that are drawn, summed in each picture's own units; the stretch, averaged."""
+    points = [[1.2, -0.9], [0, 1], [1, 0]]
+    visit = shown(map_name=name, points=points, chosen=0)
     areas = visit.page.evaluate(
         """() => [vae.bench.left, vae.bench.right].map((chart) => {
             const original = chart.path, sums = [];
@@ -63,8 +66,27 @@ def test_the_drawn_disc_has_the_area_that_the_stretch_says(
             return sums.at(-1);
         })"""
     )
-    stretch = MapExplorer(map_name=name, points=[[1.2, -0.9], [0, 1], [1, 0]]).numbers[0].stretch
-    assert areas[1] / areas[0] == pytest.approx(stretch, rel=0.05)
+    assert areas[0] == pytest.approx(math.pi * 0.6**2, rel=2e-3)
+    # The mean of the stretch over the disc, on rings of equal area.
+    turn = torch.arange(60, dtype=torch.float64) * 2 * math.pi / 60
+    radius = 0.6 * ((torch.arange(40, dtype=torch.float64) + 0.5) / 40).sqrt()
+    offsets = radius[:, None, None] * torch.stack([turn.cos(), turn.sin()], 1)
+    disc = offsets.reshape(-1, 2) + torch.tensor(points[0], dtype=torch.float64)
+    stretch = MAPS[name].log_stretch(disc).exp().mean().item()
+    assert areas[1] / areas[0] == pytest.approx(stretch, rel=5e-3)
+
+
+@pytest.mark.parametrize("width", [360, 800])
+def test_the_patch_around_the_point_is_not_hidden_by_its_handle(
+    shown: Callable[..., Visit], width: int
+) -> None:
+    """In z-space, and the letter in x-space: both cover less than a third of the disc."""
+    visit = shown({"width": width}, map_name="identity")
+    unit = visit.page.evaluate("vae.bench.left.px(0.6) - vae.bench.left.px(0)")
+    handle = visit.page.get_by_role("slider", name="Point A in z-space", exact=True).bounding_box()
+    assert (handle["width"] / 2 / unit) ** 2 < 1 / 3
+    unit = visit.page.evaluate("vae.bench.right.px(0.6) - vae.bench.right.px(0)")
+    assert (7.5 / unit) ** 2 < 1 / 3
 
 
 def test_pictures_of_the_plane_are_true_to_scale(shown: Callable[..., Visit]) -> None:

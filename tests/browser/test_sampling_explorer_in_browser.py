@@ -4,203 +4,197 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
-from stage import written
+from stage import middle, put, rendered_live, saves_and_closes, settle, state
 from visit import Visit
 
-from vae_core import data
-from vae_core.models import VAE
 from vae_core.widgets import SamplingExplorer
-from vae_core.widgets.sampling_explorer import SIGMAS
 
 Open = Callable[..., Visit]
-CANVAS = ".vw-plane > canvas"
+EXPLORER = SamplingExplorer  # the fixture `shown` opens it
+SETTINGS = (
+    {},
+    {"d": 3, "sigma": 0.25, "n": 777, "seed": 9, "run": 19},
+    {"d": 20, "proposal": "posterior", "n": 5000},
+    {"d": 1, "proposal": "posterior", "width": 0.5, "sigma": 2.0, "n": 1},
+)
 
 
-@pytest.fixture(scope="module")
-def widget() -> SamplingExplorer:
-    test = data.load("mnist", "test")
-    few = test._replace(images=test.images[:400], labels=test.labels[:400])
-    return SamplingExplorer(VAE(hidden=(16,), seed=1).eval(), few)
+def shown_numbers(visit: Visit) -> dict[str, str]:
+    """The readout: its names and what stands under them, with plain minus signs."""
+    rows = "[...document.querySelectorAll('.vw-readout > div')].map((d) => [d.children[0].textContent, d.children[1].textContent.replaceAll('−', '-')])"  # noqa: E501
+    return dict(visit.page.evaluate(rows))
 
 
-@pytest.fixture(scope="module")
-def page(widget: SamplingExplorer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(tmp_path_factory.mktemp("sampling"), widget.to_html())
-
-
-def settled(visit: Visit) -> dict[str, Any]:
-    """The widget's state, once it has all its draws."""
-    visit.page.wait_for_function(
-        "document.querySelector('.vae-static > div')?.__vae?.state().ready"
-    )
-    visit.page.evaluate("window.vae = document.querySelector('.vae-static > div').__vae")
-    return dict(visit.page.evaluate("vae.state()"))
-
-
-def trait(visit: Visit, name: str) -> Any:
-    """What Python would be told: a page sends its traits within a moment."""
-    visit.page.wait_for_timeout(120)
-    return visit.page.evaluate(f"document.querySelector('.vae-static').__model.get('{name}')")
-
-
-@pytest.mark.parametrize("proposal", ["prior", "posterior"])
-def test_numbers_equal_the_engines(
-    proposal: str, widget: SamplingExplorer, page: Path, open_page: Open
-) -> None:
-    """Draws, log-weights, estimate and effective sample size: float64 on both sides."""
-    visit = open_page(page)
-    settled(visit)
-    for digit, level, n, seed in ((0, 3, 1000, 1), (4, 12, 200, 9)):
-        wanted = {
-            "digit": digit,
-            "sigma": SIGMAS[level],
-            "n": n,
-            "seed": seed,
-            "proposal": proposal,
-        }
-        visit.page.evaluate("(values) => vae.sampler.set(values)", wanted)
-        state = settled(visit)
-        for name, value in wanted.items():
-            assert state[name] == value
-            setattr(widget, name, value)
-        drawn = [v for z in state["z"] for v in z]
-        assert drawn == pytest.approx(widget.draws().flatten().tolist(), abs=1e-9)
-        weights = widget.log_weights().tolist()
-        assert state["weights"] == pytest.approx(weights, abs=1e-6, rel=1e-12)
-        found = widget.estimate()
-        assert state["estimate"] == pytest.approx(found.value.item(), abs=1e-6)
-        assert state["effective"] == pytest.approx(found.effective_samples.item(), rel=1e-6)
-        assert state["known"] == widget.known()[0]
-        share = widget.log_weights().softmax(0).sort(descending=True).values.cumsum(0)
-        assert state["carry"] == int((share < 0.99).sum()) + 1
+def test_numbers_equal_pythons(shown: Callable[..., Visit]) -> None:
+    """Exact value, 𝒟, ρ, every run's error and effective size, and where one run's draws lie."""
+    visit = shown()
+    plain = {name: getattr(SamplingExplorer(), name) for name in SamplingExplorer.STATE}
+    for setting in SETTINGS:
+        wanted = {**plain, **setting}
+        here = SamplingExplorer(**wanted)
+        got = put(visit, **wanted)
+        assert {name: got[name] for name in wanted} == wanted
+        ours = here.numbers
+        assert got["exact"] == pytest.approx(ours.exact, rel=1e-12)
+        assert got["divergence"] == pytest.approx(ours.divergence, rel=1e-12)
+        rho = visit.page.evaluate("String(vae.state().rho)").replace("Infinity", "inf")
+        assert float(rho) == pytest.approx(ours.rho, rel=1e-9)
+        assert got["errors"] == pytest.approx(ours.errors, abs=1e-5)
+        assert got["effective"] == pytest.approx(ours.effective, rel=1e-5)
+        assert got["below"] == int((ours.errors < 0).sum())
+        distance, share = here.shares()
+        assert got["largest_share"] == pytest.approx(share.max(), rel=1e-5)
+        edges = np.linspace(0, 8, 41)
+        held = np.minimum(distance, 7.999)
+        inside = (np.abs(held[:, None] - edges) > 1e-6).all(1)  # a rounding may change the bin
+        assert inside.all()
+        drawn = np.histogram(held, edges)[0] / here.n
+        carried = np.histogram(held, edges, weights=share)[0]
+        assert got["drawn"] == pytest.approx(drawn, abs=1e-9)
+        assert got["carried"] == pytest.approx(carried, abs=1e-5)
+        places = [0.4, 1.0, 2.1]
+        density = visit.page.evaluate("(rs) => rs.map((r) => vae.density(r))", places)
+        assert density == pytest.approx(here.density(np.array(places)), rel=1e-9)
     visit.check()
 
 
-def test_a_trait_set_in_python_moves_the_page(page: Path, open_page: Open) -> None:
-    visit = open_page(page)
-    before = settled(visit)
-    visit.page.evaluate(
-        "() => { const m = document.querySelector('.vae-static').__model; m.set('n', 50);"
-        " m.set('digit', 3); m.set('sigma', 0.2); }"
+def test_the_lines_drawn_are_pythons(shown: Callable[..., Visit]) -> None:
+    visit = shown(d=6)
+    lines = SamplingExplorer(d=6).lines()
+    for run in (0, 19):
+        marks, values = zip(*visit.page.evaluate(f"vae.line({run})"), strict=True)
+        assert (marks[0], marks[-1]) == (1, 10_000)
+        assert list(values) == pytest.approx(lines[run][np.array(marks) - 1], abs=1e-5)
+
+
+def test_the_failure_is_in_the_picture_and_the_range_stays(shown: Callable[..., Visit]) -> None:
+    visit = shown()
+    got, low_high = state(visit), visit.page.evaluate("vae.bench.fan.y")
+    assert got["below"] == 20
+    # All ends can be seen, and lie visibly under the line: 1 nat is more than 5 pixels.
+    assert low_high[0] < min(got["errors"]) < max(got["errors"]) < -1
+    assert visit.page.evaluate("vae.bench.fan.py(0) - vae.bench.fan.py(1)") > 5
+    numbers = shown_numbers(visit)
+    assert numbers["runs that are too low"] == "20 of 20"
+    assert numbers["log P(X)"] == f"{got['exact']:.2f} nats"
+    assert float(numbers["mean error of the runs"].split()[0]) == pytest.approx(
+        np.mean(got["errors"]), abs=0.051
     )
-    state = settled(visit)
-    assert (state["n"], state["digit"]) == (50, 3)
-    assert len(state["weights"]) == 50
-    assert state["sigma"] == min(SIGMAS, key=lambda s: abs(s / 0.2 - 1))
-    assert state["estimate"] != before["estimate"]
-    readout = visit.page.locator(".vw-readout dd").all_inner_texts()
-    assert readout[0].replace("−", "-").startswith(f"{state['estimate']:.1f}")
-
-
-def test_buttons_and_sliders_set_the_traits(page: Path, open_page: Open) -> None:
-    visit = open_page(page)
-    settled(visit)
-    visit.page.get_by_role("button", name="X: a digit 7").click()
     visit.page.get_by_role("button", name="z from Q(z|X)").click()
+    assert max(map(abs, state(visit)["errors"])) < 0.3
+    visit.page.get_by_role("button", name="z from P(z)").click()
+    visit.page.get_by_role("slider", name="noise σ").press("Home")
+    assert max(state(visit)["errors"]) < -20
+    settle(visit)
+    assert visit.page.evaluate("vae.bench.fan.y") == low_high
+    assert "20 of 20 runs are below log P(X)" in visit.page.locator(".vw-verdict").inner_text()
+    visit.check()
+
+
+def test_buttons_and_sliders_set_the_traits(shown: Callable[..., Visit]) -> None:
+    visit = shown()
+    width = visit.page.get_by_role("slider", name="width of Q")
+    assert width.is_disabled()
+    visit.page.get_by_role("button", name="z from Q(z|X)").click()
+    assert width.is_enabled()
+    width.press("ArrowLeft")
+    visit.page.get_by_role("slider", name="dimensions d").press("ArrowLeft")
+    visit.page.get_by_role("slider", name="noise σ").press("ArrowRight")
     visit.page.get_by_role("button", name="New draws").click()
-    visit.page.get_by_role("slider", name="pixel σ").press("ArrowLeft")
-    visit.page.get_by_role("slider", name="draws n").press("ArrowLeft")
-    state = settled(visit)
-    assert (state["digit"], state["proposal"], state["seed"]) == (7, "posterior", 2)
-    assert state["sigma"] == SIGMAS[4]
-    assert state["n"] == round(10**2.95)
-    for name in ("digit", "proposal", "seed", "sigma", "n"):
-        assert trait(visit, name) == state[name]
-    visit.check()
-
-
-def test_keys_walk_through_the_draws_by_weight_and_are_announced(
-    page: Path, open_page: Open
-) -> None:
-    visit = open_page(page)
-    weights = settled(visit)["weights"]
-    visit.page.locator(CANVAS).focus()
-    facts = visit.page.locator(".vw-facts dd")
-    assert facts.nth(0).inner_text() == "1 of 1,000"
-    visit.page.keyboard.press("ArrowRight")
-    visit.page.keyboard.press("ArrowRight")
-    assert facts.nth(0).inner_text() == "3 of 1,000"
-    assert weights[visit.page.evaluate("vae.sampler.chosen()")] == sorted(weights)[-3]
-    visit.page.keyboard.press("ArrowLeft")
-    assert visit.page.evaluate("vae.state().rank") == 1
+    visit.page.get_by_role("button", name="Next run").click()
+    got = state(visit)
+    assert (got["proposal"], got["d"], got["seed"], got["run"]) == ("posterior", 19, 2, 1)
+    assert got["width"] < 1.2
+    assert got["sigma"] == pytest.approx(0.5 * 2**0.125)
     visit.page.wait_for_function(
-        "document.querySelector('[aria-live]').textContent.includes('draw 2 by weight')"
+        "['d', 'sigma', 'width', 'seed', 'run', 'proposal'].every((name) =>"
+        " document.querySelector('.vae-static').__model.get(name) === vae.state()[name])"
     )
-    visit.page.keyboard.press("n")
-    assert settled(visit)["seed"] == 2
+    SamplingExplorer(**{name: got[name] for name in SamplingExplorer.STATE})  # and Python takes it
     visit.check()
 
 
-def test_the_pointer_shows_the_draw_under_it_true_to_scale(page: Path, open_page: Open) -> None:
-    visit = open_page(page)
-    state = settled(visit)
-    box = visit.page.locator(CANVAS).bounding_box()
-    z = state["z"][5]
-    # 7.6 units across, the origin in the middle.
-    unit = box["width"] / 7.6
-    visit.page.mouse.move(
-        box["x"] + box["width"] / 2 + z[0] * unit, box["y"] + box["height"] / 2 - z[1] * unit
-    )
-    place = sorted(state["weights"], reverse=True).index(state["weights"][5]) + 1
-    facts = visit.page.locator(".vw-facts dd")
-    assert facts.nth(0).inner_text() == f"{place:,} of 1,000"
-    visit.page.mouse.move(1, 1)
-    assert facts.nth(0).inner_text() == "1 of 1,000"
+def test_every_place_of_the_sliders_is_one_that_python_takes(shown: Callable[..., Visit]) -> None:
+    visit = shown(proposal="posterior")
+    for name in ("dimensions d", "noise σ", "width of Q"):
+        for end in ("Home", "End"):
+            visit.page.get_by_role("slider", name=name).press(end)
+            got = state(visit)
+            SamplingExplorer(**{trait: got[trait] for trait in SamplingExplorer.STATE})
+    assert (got["d"], got["sigma"], got["width"]) == (20, 2, 2)
     visit.check()
 
 
-def test_the_handle_of_the_chart_changes_n_by_mouse_and_keys(page: Path, open_page: Open) -> None:
-    visit = open_page(page)
-    settled(visit)
-    handle = visit.page.get_by_role("slider", name="Number of draws")
-    box = handle.bounding_box()
-    at = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    visit.page.mouse.move(*at)
+def test_the_dot_changes_n_by_mouse_and_keys_and_is_announced(shown: Callable[..., Visit]) -> None:
+    visit = shown(d=2)
+    x, y = middle(visit, "Number of draws")
+    decade = visit.page.evaluate("vae.bench.fan.px(10) - vae.bench.fan.px(1)")
+    visit.page.mouse.move(x, y)
     visit.page.mouse.down()
-    visit.page.mouse.move(at[0] - 60, at[1], steps=4)
+    visit.page.mouse.move(x - decade, y, steps=4)
     visit.page.mouse.up()
-    dragged = settled(visit)["n"]
-    assert 50 < dragged < 600
-    handle.press("ArrowRight")
-    assert settled(visit)["n"] > dragged
-    assert handle.get_attribute("aria-valuetext") == f"{settled(visit)['n']} draws"
+    dragged = state(visit)["n"]
+    assert dragged == pytest.approx(1000, rel=0.05)
+    handle = visit.page.get_by_role("slider", name="Number of draws", exact=True)
+    handle.press("ArrowLeft")
+    assert state(visit)["n"] < dragged
+    handle.press("Shift+ArrowLeft")
+    n = state(visit)["n"]
+    assert handle.get_attribute("aria-valuetext").startswith(f"{n} draws, mean error")
+    visit.page.wait_for_function(
+        f"document.querySelector('[aria-live]').textContent.startsWith('2 dimensions, {n} draws')"
+    )
+    for _ in range(60):
+        handle.press("Shift+ArrowLeft")
+    assert state(visit)["n"] == 1
     visit.check()
 
 
-def test_touch_on_a_phone_and_in_the_dark(page: Path, open_page: Open) -> None:
-    visit = open_page(page, dark=True, width=360, touch=True)
-    state = settled(visit)
+def test_a_click_brings_out_the_run_that_passes_there(shown: Callable[..., Visit]) -> None:
+    visit = shown()
+    box = visit.page.locator(".vw-chart canvas").first.bounding_box()
+    lines = SamplingExplorer().lines()
+    for run in (12, 5):
+        spot = visit.page.evaluate(f"vae.bench.fan.toPixel([2000, {lines[run][1999]}])")
+        visit.page.mouse.click(box["x"] + spot[0], box["y"] + spot[1])
+        chosen = state(visit)["run"]
+        assert abs(lines[chosen][1999] - lines[run][1999]) < 0.2
+    visit.check()
+
+
+def test_touch_on_a_phone_and_in_the_dark(shown: Callable[..., Visit]) -> None:
+    visit = shown({"dark": True, "width": 360, "touch": True})
     assert visit.sideways() <= 0
     assert visit.page.locator(".vae-widget").get_attribute("data-vw-theme") == "dark"
-    canvas = visit.page.locator(CANVAS)
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    visit.page.touchscreen.tap(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
-    near = min(range(1000), key=lambda i: sum(v * v for v in state["z"][i]))
-    order = sorted(range(1000), key=lambda i: -state["weights"][i])
-    assert visit.page.evaluate("vae.state().rank") == order.index(near)
-    visit.page.get_by_role("button", name="X: a digit 2").tap()
-    assert settled(visit)["digit"] == 2
+    visit.page.get_by_role("button", name="z from Q(z|X)").tap()
+    box = visit.page.get_by_role("slider", name="dimensions d").bounding_box()
+    visit.page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    got = state(visit)
+    assert got["proposal"] == "posterior"
+    assert 8 <= got["d"] <= 13
     visit.check()
 
 
-def test_other_draws_are_weighed_before_they_are_shown(page: Path, open_page: Open) -> None:
-    """The pointer moves over the plane while new draws are still being decoded."""
-    visit = open_page(page)
-    settled(visit)
-    visit.page.evaluate("vae.sampler.set({ n: 10000 })")
-    settled(visit)
-    counts = visit.page.evaluate(
-        """() => {
-            const { sampler } = vae;
-            sampler.shownAt = performance.now();  // as if it had drawn a moment ago
-            sampler.set({ proposal: "posterior" });
-            sampler.point([0, 0], "hover");
-            return [sampler.shown, sampler.set_.count];
-        }"""
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_follows_the_theme(shown: Callable[..., Visit], dark: bool) -> None:
+    visit = shown({"dark": dark})
+    picture = "document.querySelector('.vw-chart canvas').toDataURL()"
+    before = visit.page.evaluate(picture)
+    other = "light" if dark else "dark"
+    visit.page.evaluate(f"document.documentElement.dataset.theme = '{other}'")
+    visit.page.wait_for_function(
+        f"document.querySelector('.vae-widget').dataset.vwTheme === '{other}'"
     )
-    assert 0 < counts[0] <= counts[1] < 10_000
+    settle(visit)
+    assert visit.page.evaluate(picture) != before
     visit.check()
+
+
+def test_module_renders_live_and_closes(tmp_path: Path, open_page: Open) -> None:
+    """As a kernel serves it: the module is imported, and leaves nothing behind."""
+    visit = rendered_live(SamplingExplorer(), tmp_path, open_page)
+    visit.page.get_by_role("button", name="New draws").click()
+    saves_and_closes(visit)

@@ -140,6 +140,106 @@ def test_a_dot_of_the_curve_chooses_its_sigma(page: Path, open_page: Open) -> No
     assert state(visit)["index"] == 1
 
 
+# The lines of a chart's next painting, as it hands them to the canvas, in the axes' values.
+DASHED = """async () => {
+    const chart = vae.page.chart, ctx = chart.canvas.getContext("2d"), lines = [];
+    let points = [];
+    const { beginPath, moveTo, lineTo, stroke } = ctx, own = { beginPath, moveTo, lineTo, stroke };
+    const told = (name) => function (...at) { points.push(at); own[name].apply(ctx, at); };
+    ctx.beginPath = () => { points = []; own.beginPath.apply(ctx); };
+    ctx.moveTo = told("moveTo");
+    ctx.lineTo = told("lineTo");
+    ctx.stroke = () => {
+        if (ctx.getLineDash().length) lines.push(points.map((at) => chart.toValue(at)));
+        own.stroke.apply(ctx);
+    };
+    chart.paint();
+    for (const name of Object.keys(own)) delete ctx[name];
+    return lines;
+}"""
+
+
+def test_the_dashed_line_touches_the_curve_with_its_slope(
+    page: Path, widget: SigmaExplorer, open_page: Open
+) -> None:
+    """Through the chosen dot with the slope -2 sigma^2, at every stop and in both widths."""
+    for width in (800, 360):
+        visit = ready(open_page(page, width=width))
+        for k, point in enumerate(widget.points):
+            visit.page.evaluate("(k) => vae.page.setIndex(k)", k)
+            (line,) = visit.page.evaluate(DASHED)
+            (x0, y0), (x1, y1) = line
+            assert (y1 - y0) / (x1 - x0) == pytest.approx(-2 * point.sigma**2, rel=1e-9)
+            at_dot = y0 + (y1 - y0) * (point.rate.value - x0) / (x1 - x0)
+            assert at_dot == pytest.approx(point.squared_error.value, abs=1e-9)
+            # All of it that is to be seen is drawn: it leaves the picture at both ends.
+            inside = visit.page.evaluate(
+                """(ends) => ends.map((end) => {
+                    const { left, top, width, height } = vae.page.chart.inner;
+                    const [x, y] = vae.page.chart.toPixel(end);
+                    return x > left && x < left + width && y > top && y < top + height;
+                })""",
+                line,
+            )
+            assert inside == [False, False]
+
+
+PATH = """([xs, ys]) => {
+    const strokes = [], chart = vae.page.chart;
+    chart.path({
+        beginPath() {},
+        moveTo(...at) { strokes.push([at]); },
+        lineTo(...at) { strokes.at(-1).push(at); },
+    }, xs, ys);
+    return strokes.map((stroke) => stroke.map((at) => chart.toValue(at)));
+}"""
+
+
+def test_a_line_is_clipped_where_it_leaves_and_comes_back(page: Path, open_page: Open) -> None:
+    visit = ready(open_page(page))
+    (left, right), (low, high) = visit.page.evaluate("[vae.page.chart.x, vae.page.chart.y]")
+    tall, middle = high - low, (left + right) / 2
+    # Up and out at once, far above, and back down: two strokes, each with its own slope.
+    xs, ys = [left, middle, right, right], [low, low + 1000 * tall, low, high]
+    out, back = visit.page.evaluate(PATH, [xs, ys])
+    slope = 1000 * tall / (middle - left)
+    assert out[0] == pytest.approx([left, low])
+    assert (out[1][1] - out[0][1]) / (out[1][0] - out[0][0]) == pytest.approx(slope, rel=1e-9)
+    assert (back[1][1] - back[0][1]) / (back[1][0] - back[0][0]) == pytest.approx(-slope, rel=1e-9)
+    assert back[1:] == [pytest.approx([right, low]), pytest.approx([right, high])]
+    # What is inside is left as it is; what is not a number, and what is outside, is not drawn.
+    xs = [left, middle, right]
+    (whole,) = visit.page.evaluate(PATH, [xs, [low, high, low]])
+    assert [x for x, _ in whole] == pytest.approx(xs)
+    assert visit.page.evaluate(PATH, [xs, [low, float("nan"), high]]) == []
+    assert visit.page.evaluate(PATH, [[left, right], [high + 50 * tall] * 2]) == []
+
+
+def test_an_area_is_clipped_to_what_is_seen_of_it(page: Path, open_page: Open) -> None:
+    """A triangle a thousand pictures high: its sides still rise as steeply as they should."""
+    visit = ready(open_page(page))
+    (left, right), (low, high) = visit.page.evaluate("[vae.page.chart.x, vae.page.chart.y]")
+    middle, tall = (left + right) / 2, high - low
+    corners = visit.page.evaluate(
+        """([xs, ys, base]) => {
+            const corners = [], chart = vae.page.chart;
+            chart.area({
+                beginPath() {}, closePath() {}, fill() {},
+                lineTo(...at) { corners.push(chart.toValue(at)); },
+            }, xs, ys, "red", { base });
+            return corners;
+        }""",
+        [[left, middle, right], [low, low + 1000 * tall, low], low],
+    )
+    top = max(y for _, y in corners)
+    assert high < top < high + 2 * tall
+    steep = 1000 * tall / (middle - left)
+    upper = sorted(x for x, y in corners if y == pytest.approx(top))
+    assert upper == pytest.approx([left + (top - low) / steep, right - (top - low) / steep])
+    assert min(x for x, _ in corners) == pytest.approx(left)
+    assert max(x for x, _ in corners) == pytest.approx(right)
+
+
 def test_grid_fills_and_is_blank_where_all_died(page: Path, open_page: Open) -> None:
     visit = ready(open_page(page))
     visit.page.evaluate("vae.page.setIndex(3)")

@@ -103,7 +103,7 @@ CASES: dict[str, Case] = {
         "widgets.ReparameterizationExplorer()", press("Draw 100"), "draws", "mu", 0.75
     ),
     "SamplingExplorer": Case(
-        "widgets.SamplingExplorer(vae(), few)", press("z from Q(z|X)"), "proposal", "n", 500
+        "widgets.SamplingExplorer()", press("z from Q(z|X)"), "proposal", "n", 500
     ),
     "SigmaExplorer": Case(
         "widgets.SigmaExplorer([vae(2, GaussianLikelihood(s)) for s in (0.5, 1.0)], few)",

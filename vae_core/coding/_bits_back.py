@@ -43,6 +43,10 @@ BINS = 12  # bits a latent: 4096 bins
 GRID = 2.0**-12  # of the networks' outputs: moves a pixel's cost by less than 1e-7 bits
 CUT_GRID = 2.0**-32
 CHUNK = 500  # images worked on at once
+_MOST_BINS = 20
+# What lies on the stack whenever z has been drawn. Two words: the coder then has bits in store, and
+# a stream that runs dry is known by it.
+_LEAST = 2 * WORD
 _MAGIC = b"BBV1"
 # magic, images, bits a latent, borrowed words, digest of the model, checksum of the pixels
 _HEADER = struct.Struct("<4sIBI8sI")
@@ -73,10 +77,15 @@ class _Networks:
                 f"logistic or ordered logit; got {type(model.likelihood).__name__}"
             )
         bins = _check.whole("bins", bins)
-        if bins > 20:
-            raise ValueError(f"bins must be at most 20 bits a latent; got {bins}")
+        if bins > _MOST_BINS:
+            raise ValueError(f"bins must be at most {_MOST_BINS} bits a latent; got {bins}")
         digest = hashlib.sha256()
         for name, values in sorted(model.state_dict().items()):
+            if values.is_floating_point() and not bool(values.isfinite().all()):
+                raise ValueError(
+                    f"the model's weights are not all finite numbers ({name}): it has diverged, "
+                    f"and gives no probabilities to code with"
+                )
             digest.update(name.encode() + values.detach().cpu().numpy().tobytes())
         double = copy.deepcopy(model).cpu().double().eval()
         size = 2**bins
@@ -98,7 +107,7 @@ class _Networks:
         """Mean and sigma of Q(z|X), flat [n * latent], of pixels [n, *shape]."""
         x = torch.from_numpy(pixels).double()
         q = self.model.encode(x / 255 if self.grey else x)
-        mean, log_sigma = (_on_grid(part.numpy()).reshape(-1) for part in q)
+        mean, log_sigma = (_finite(_on_grid(part.numpy())).reshape(-1) for part in q)
         # An absurd sigma costs bits, as any Q that fits badly; it must not cost the images.
         return mean, np.exp(log_sigma.clip(-30.0, 30.0))
 
@@ -108,7 +117,14 @@ class _Networks:
         z = torch.from_numpy(self.medians[bins]).reshape(-1, self.model.latent_dim)
         output = self.model.decode(z)
         parts = output.chunk(self.model.likelihood.outputs, dim=1)
-        return [_on_grid(part.numpy()).reshape(-1) for part in parts]
+        return [_finite(_on_grid(part.numpy())).reshape(-1) for part in parts]
+
+
+def _finite(values: Floats) -> Floats:
+    """Raise ``ValueError`` where a network gives no number."""
+    if not np.isfinite(values).all():
+        raise ValueError("the model gives NaN or infinity: it has diverged, and can't code")
+    return values
 
 
 def _on_grid(values: NDArray[np.float64]) -> Floats:
@@ -124,13 +140,36 @@ def _cuts(likelihood: Likelihood) -> Floats:
     return (np.arange(255) + 0.5) / 255 - 0.5
 
 
-def _chunks(n: int) -> Iterator[slice]:
-    """Slices of n images. The first are short, so that few bits must be borrowed to begin with."""
-    start = 0
-    while start < n:
-        size = min(max(2, start // 2), CHUNK, n - start)
+def _share(drawn: int) -> int:
+    """Drawing z takes ``drawn`` bits an image off the stack, at most; the images before have left
+    some hundred bits each. A slice of 1 / this of their number so finds what it needs.
+    """
+    return max(2, drawn // 100)
+
+
+def _short_chunks(n: int, drawn: int) -> Iterator[slice]:
+    """The first slices of n images: short, so that few bits must be borrowed to begin with."""
+    start, share = 0, _share(drawn)
+    while start < min(n, share * CHUNK):
+        size = min(max(2, start // share), CHUNK, n - start)
         yield slice(start, start + size)
         start += size
+
+
+def _chunks(n: int, drawn: int) -> Iterator[slice]:
+    """Slices of n images, in order."""
+    last = slice(0, 0)
+    for last in _short_chunks(n, drawn):
+        yield last
+    yield from (slice(start, min(start + CHUNK, n)) for start in range(last.stop, n, CHUNK))
+
+
+def _chunks_from_the_end(n: int, drawn: int) -> Iterator[slice]:
+    """:func:`_chunks` in reverse. However many are promised, one is made at a time."""
+    short = list(_short_chunks(n, drawn))
+    for start in reversed(range(short[-1].stop, n, CHUNK)):
+        yield slice(start, min(start + CHUNK, n))
+    yield from reversed(short)
 
 
 # ---- z: bins of equal prior mass, told by Q's distribution function ---------------------------
@@ -249,11 +288,18 @@ def compress(model: VAE, images: Tensor, *, bins: int = BINS) -> bytes:
         )
     pixels = np.ascontiguousarray(images.cpu().numpy())
     stack, size = Stack(), 2**bins
-    for part in _chunks(len(pixels)):
+    for part in _chunks(len(pixels), model.latent_dim * bins):
         mean, sigma = networks.posterior(pixels[part])
+        q = _q_share(networks, mean, sigma)
         # Drawing z takes at most a word a latent, in all but absurd cases some `bins` bits.
-        stack.reserve(len(mean) * bins + 2 * WORD)
-        z = stack.pop_symbols(*_range(len(mean), 0, size), _q_share(networks, mean, sigma))
+        bits = len(mean) * bins + 2 * WORD
+        stack.reserve(bits)
+        z = stack.pop_symbols(*_range(len(mean), 0, size), q)
+        while not stack.holds(_LEAST):
+            stack.push_symbols(z, *_range(len(z), 0, size), q)
+            bits *= 2
+            stack.reserve(bits)
+            z = stack.pop_symbols(*_range(len(mean), 0, size), q)
         levels = pixels[part].reshape(-1).astype(np.int64)
         _push_pixels(stack, networks, levels, networks.output(z))
         stack.push_uniform(z, size)
@@ -275,24 +321,35 @@ def decompress(model: VAE, content: bytes) -> Tensor:
     if zlib.crc32(content[:-4]) != struct.unpack("<I", content[-4:])[0]:
         raise DamagedStream("the stream is damaged or cut: its checksum does not fit its bytes")
     _, n, bins, borrowed, digest, checksum = _HEADER.unpack(content[: _HEADER.size])
+    if n < 1 or not 1 <= bins <= _MOST_BINS:
+        raise DamagedStream(f"the stream's header is damaged: {n} images, {bins} bits a latent")
     networks = _Networks.of(model, bins)
     if digest != networks.digest:
         raise ValueError("the stream was made with another model: its weights are not this one's")
     stack = Stack(np.frombuffer(content[_HEADER.size : -4], dtype="<u4").astype(np.uint32))
-    pixels, size = np.empty((n, *model.shape), dtype=np.uint8), 2**bins
-    for part in reversed(list(_chunks(n))):
+    parts, size = [], 2**bins
+    for part in _chunks_from_the_end(n, model.latent_dim * bins):
         count = part.stop - part.start
+        # The sender has pushed z on a stack that held its least, and the pixels before.
+        if not stack.holds(count * model.latent_dim * bins + _LEAST - WORD):
+            raise _promised(n)
         z = stack.pop_uniform(count * model.latent_dim, size)
         levels = _pop_pixels(stack, networks, networks.output(z))
-        pixels[part] = levels.reshape(count, *model.shape)
-        mean, sigma = networks.posterior(pixels[part])
+        if not stack.holds(_LEAST):
+            raise _promised(n)
+        parts.append(levels.reshape(count, *model.shape).astype(np.uint8))
+        mean, sigma = networks.posterior(parts[-1])
         stack.push_symbols(z, *_range(len(z), 0, size), _q_share(networks, mean, sigma))
-    left = stack.words()
-    if zlib.crc32(pixels.tobytes()) != checksum or not np.array_equal(
-        left, borrowed_words(borrowed)
-    ):
+    pixels, left = np.concatenate(parts[::-1]), stack.words()
+    # Their number first: as many words as a damaged header says may be more than memory holds.
+    same = len(left) == borrowed and np.array_equal(left, borrowed_words(borrowed))
+    if zlib.crc32(pixels.tobytes()) != checksum or not same:
         raise DamagedStream(
             "the pixels do not have the checksum they were stored with: sender and receiver "
             "computed different probabilities (another machine or version of torch?)"
         )
     return torch.from_numpy(pixels)
+
+
+def _promised(n: int) -> DamagedStream:
+    return DamagedStream(f"the stream promises {n} images, which its bits can't hold")

@@ -1,10 +1,11 @@
-"""The compressors everybody has, on the same images: gzip, bz2, PNG and lossless WebP."""
+"""The compressors everybody has, on the same images: gzip, bz2, xz, PNG and lossless WebP."""
 
 from __future__ import annotations
 
 import bz2
 import gzip
 import io
+import lzma
 import math
 
 import numpy as np
@@ -14,12 +15,13 @@ from torch import Tensor
 
 
 def general_purpose(images: Tensor) -> dict[str, float]:
-    """Bits a pixel that gzip, bz2, PNG and lossless WebP take for ``images``, by name.
+    """Bits a pixel that gzip, bz2, xz, PNG and lossless WebP take for ``images``, by name.
 
     ``images``: uint8 [n, 1, height, width]; black-and-white ones, all 0 or 1, are packed to eight
-    pixels a byte for gzip and bz2 and stored with one bit a pixel for PNG. gzip and bz2 get all
-    images as one piece, PNG and WebP one picture that holds them side by side, as a strip of rows
-    of up to 100: one file an image would cost more. WebP is left out where Pillow lacks it.
+    pixels a byte for gzip, bz2 and xz and stored with one bit a pixel for PNG. These three get all
+    images as one piece, at their strongest settings; PNG and WebP get one picture that holds them
+    side by side, in rows of up to 100: one file an image would cost more. WebP is left out where
+    Pillow lacks it.
     """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 1 or not len(images):
         raise ValueError(
@@ -39,11 +41,12 @@ def general_purpose(images: Tensor) -> dict[str, float]:
     sizes = {
         "gzip": len(gzip.compress(raw, 9, mtime=0)),
         "bz2": len(bz2.compress(raw, 9)),
+        "xz": len(lzma.compress(raw, preset=9 | lzma.PRESET_EXTREME)),
         "PNG": _saved(picture.convert("1") if black_white else picture, "PNG", optimize=True),
     }
     if features.check("webp"):
         sizes["WebP, lossless"] = _saved(
-            picture.convert("RGB"), "WebP", lossless=True, quality=60, method=4
+            picture.convert("RGB"), "WebP", lossless=True, quality=100, method=4
         )
     return {name: 8 * size / pixels.size for name, size in sizes.items()}
 

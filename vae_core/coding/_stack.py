@@ -50,6 +50,10 @@ class Stack:
         """All that lies on the stack, bottom first."""
         return self._ans.get_compressed()
 
+    def holds(self, bits: int) -> bool:
+        """Whether at least ``bits`` lie on the stack, counted in whole words."""
+        return self._ans.num_words() * WORD >= bits
+
     def reserve(self, bits: int) -> None:
         """Put known words under the bottom until at least ``bits`` lie on the stack."""
         missing = bits // WORD + 1 - self._ans.num_words()

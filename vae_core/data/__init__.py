@@ -5,6 +5,7 @@ model can take; ``batches`` yields index tensors, so that the data can lie on th
 and a batch is an index into it.
 """
 
+from vae_core.data._few import few_of_each, joined, shifted
 from vae_core.data._load import ImageData, available, load, torchvision_root
 from vae_core.data._mnist import DamagedFileError
 from vae_core.data._pixels import batches, binarize, to_float
@@ -17,7 +18,10 @@ __all__ = [
     "available",
     "batches",
     "binarize",
+    "few_of_each",
+    "joined",
     "load",
+    "shifted",
     "to_float",
     "torchvision_root",
 ]

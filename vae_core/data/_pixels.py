@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vae_core import _check
+from vae_core._tensors import as_tensor, drawing
 
 MODES = ("dynamic", "fixed", "threshold")
 
@@ -15,8 +16,9 @@ MODES = ("dynamic", "fixed", "threshold")
 def to_float(images: Tensor) -> Tensor:
     """uint8 images, any shape, as float32 in [0, 1] (a byte divided by 255).
 
-    Raises ``ValueError`` for any other dtype.
+    ``images`` may be an array or a list of them, too. Raises ``ValueError`` for any other dtype.
     """
+    images = as_tensor("images", images)
     if images.dtype != torch.uint8:
         raise ValueError(f"to_float takes uint8 images, got {images.dtype}")
     return images.to(torch.float32).div_(255)
@@ -41,8 +43,7 @@ def binarize(
     Raises ``ValueError`` for another mode, dtype or range, or a ``seed`` or ``generator`` where
     none is used.
     """
-    if mode not in MODES:
-        raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
+    images, mode = as_tensor("images", images), _check.chosen("mode", mode, MODES)
     if seed is not None and mode != "fixed":
         raise ValueError(
             f"seed belongs to mode 'fixed'; mode {mode!r} "
@@ -65,10 +66,15 @@ def binarize(
     if mode == "threshold":
         return (probability > 0.5).to(torch.float32)
     if mode == "fixed":
-        fixed = torch.Generator().manual_seed(0 if seed is None else seed)
-        uniform = torch.rand(images.shape, generator=fixed).to(images.device)
+        fixed = torch.Generator("cpu").manual_seed(0 if seed is None else _check.seed(seed))
+        # Dtype and device are named: whatever torch's defaults are, the draw is the same.
+        uniform = torch.rand(images.shape, generator=fixed, dtype=torch.float32, device="cpu")
+        uniform = uniform.to(images.device)
     else:
-        uniform = torch.rand(images.shape, generator=generator, device=images.device)
+        with drawing(generator, images.device, "images"):
+            uniform = torch.rand(
+                images.shape, generator=generator, dtype=torch.float32, device=images.device
+            )
     return (uniform < probability).to(torch.float32)
 
 
@@ -87,5 +93,9 @@ def batches(
     ``batch_size`` are whole and positive.
     """
     n, batch_size = _check.whole("n", n), _check.whole("batch_size", batch_size)
-    order = torch.randperm(n, generator=generator) if shuffle else torch.arange(n)
+    if shuffle:
+        with drawing(generator, torch.device("cpu"), "order"):
+            order = torch.randperm(n, generator=generator, device="cpu")
+    else:
+        order = torch.arange(n, device="cpu")
     return iter(order.to(device).split(batch_size))

@@ -1,4 +1,4 @@
-"""Data sets that are not embedded: torchvision's, and folders of images."""
+"""Data sets that are not embedded and come through torchvision."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -88,72 +87,12 @@ def torchvision_set(name: str, split: str, root: Path) -> tuple[Tensor, Tensor, 
             found = make(str(root), download=True, **options(split))
         except (OSError, RuntimeError, EOFError, HTTPException) as error:
             raise _unavailable(name, root, error) from None
-    images = torch.as_tensor(found.data)
+    images = torch.as_tensor(found.data, device="cpu")
     if name == "emnist":
         images = images.transpose(1, 2)  # EMNIST's files hold every letter on its side
-    targets = torch.as_tensor(found.targets)
+    targets = torch.as_tensor(found.targets, device="cpu")
     labels = targets[:, 0] if targets.ndim == 2 else targets  # QMNIST: first of eight columns
     if images.shape != (len(labels), 28, 28):
         raise _damaged(name, folder, f"images {list(images.shape)}, labels {list(labels.shape)}")
     classes = tuple(str(label) for label in found.classes)
     return images.unsqueeze(1).contiguous(), labels.long(), classes
-
-
-def _class_folders(top: Path) -> tuple[str, ...]:
-    return tuple(sorted(p.name for p in top.iterdir() if p.is_dir() and not p.name.startswith(".")))
-
-
-# The files that torchvision's ImageFolder takes for images.
-ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-
-
-def _images_below(folder: Path) -> list[Path]:
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
-    return sorted(path for path in found if path.is_file())
-
-
-def image_folder(
-    folder: Path, split: str, size: int, channels: int
-) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Images of a folder, resized to ``size`` x ``size``: uint8 [n, channels, size, size].
-
-    ``folder/train`` and ``folder/test`` are the splits where they exist; otherwise every sixth
-    image (in order of path) is the test set. Subfolders are classes, as in torchvision's
-    ``ImageFolder``; images in no subfolder form the one class "images". Hidden folders are passed
-    over. Pillow alone reads them, so that a torchvision that does not fit torch is no hindrance.
-    Raises ``ValueError`` where images are missing or unreadable, or the splits' classes differ.
-    """
-    from PIL import Image  # only here: data of other kinds need no Pillow
-
-    own_splits = (folder / "train").is_dir() and (folder / "test").is_dir()
-    top = folder / split if own_splits else folder
-    classes = _class_folders(top)
-    if own_splits and classes != _class_folders(folder / "train"):
-        raise ValueError(f"the classes of train and of {split} in {folder} differ")
-    if classes:
-        samples = []
-        for index, label in enumerate(classes):
-            paths = _images_below(top / label)
-            if not paths:
-                raise ValueError(f"{top} is no folder of images by class: {label} holds no image")
-            samples += [(path, index) for path in paths]
-    else:
-        flat = sorted(path for path in top.iterdir() if path.suffix.lower() in ENDINGS)
-        samples, classes = [(path, 0) for path in flat], ("images",)
-    if not own_splits:
-        # Count within the sorted list of paths: independent of the file system's order.
-        test = split == "test"
-        samples = [sample for i, sample in enumerate(samples) if (i % 6 == 5) == test]
-    if not samples:
-        raise ValueError(f"no images for split {split!r} in {top} (endings: {', '.join(ENDINGS)})")
-    mode = {1: "L", 3: "RGB"}[channels]
-    images = []
-    for path, _ in samples:
-        try:
-            with Image.open(path) as picture:
-                pixels = np.array(picture.convert("RGB").convert(mode).resize((size, size)))
-        except OSError as error:
-            raise ValueError(f"{path} can't be read as an image: {error}") from None
-        images.append(torch.from_numpy(pixels).reshape(size, size, channels).permute(2, 0, 1))
-    labels = torch.tensor([label for _, label in samples], dtype=torch.int64)
-    return torch.stack(images).contiguous(), labels, classes

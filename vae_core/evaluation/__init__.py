@@ -5,6 +5,7 @@ standard error an image. Images are uint8, or floating in the likelihood's range
 in chunks, on the model's device and in its dtype.
 """
 
+from vae_core._ablation import latents_by_rate, without_latent
 from vae_core.evaluation._detection import auroc, compressed_bits
 from vae_core.evaluation._divergence import (
     FittedGaussian,
@@ -28,7 +29,13 @@ from vae_core.evaluation._importance import (
     importance_sampling,
     monte_carlo,
 )
-from vae_core.evaluation._impute import Imputation, fill_by_neighbours, impute
+from vae_core.evaluation._impute import (
+    Coverage,
+    Imputation,
+    coverage,
+    fill_by_neighbours,
+    impute,
+)
 from vae_core.evaluation._latents import (
     Moments,
     latent_samples,
@@ -50,7 +57,12 @@ from vae_core.evaluation._posterior import (
     refine_posterior,
     true_posterior_grid,
 )
-from vae_core.evaluation._prior import PriorSampling, prior_sampling
+from vae_core.evaluation._prior import (
+    PriorDivergence,
+    PriorSampling,
+    prior_divergence,
+    prior_sampling,
+)
 from vae_core.evaluation._quantile_map import (
     Decay,
     Density,
@@ -67,10 +79,11 @@ from vae_core.evaluation._samples import (
     reconstruction_error,
 )
 from vae_core.evaluation._strokes import Strokes, measure_strokes, reshape_strokes
-from vae_core.evaluation._trade_off import TradeOff, trade_off
+from vae_core.evaluation._trade_off import TradeOff, residual_variances, trade_off
 
 __all__ = [
     "Bound",
+    "Coverage",
     "Decay",
     "Density",
     "Estimate",
@@ -84,6 +97,7 @@ __all__ = [
     "OneLatent",
     "PosteriorGrid",
     "PrecisionRecall",
+    "PriorDivergence",
     "PriorSampling",
     "QuantileMap",
     "RateDistortion",
@@ -95,6 +109,7 @@ __all__ = [
     "auroc",
     "classify",
     "compressed_bits",
+    "coverage",
     "divergence_on_line",
     "fill_by_neighbours",
     "fit_decay",
@@ -106,6 +121,7 @@ __all__ = [
     "importance_sampling",
     "impute",
     "latent_samples",
+    "latents_by_rate",
     "log_likelihood",
     "log_weights",
     "maximum_mean_discrepancy",
@@ -117,14 +133,17 @@ __all__ = [
     "nearest_distance",
     "posterior_gradients",
     "precision_recall",
+    "prior_divergence",
     "prior_sampling",
     "rate_distortion",
     "reconstruction_error",
     "refine_posterior",
     "reshape_strokes",
+    "residual_variances",
     "reverse_divergence",
     "reverse_fit",
     "sliced_wasserstein",
     "trade_off",
     "true_posterior_grid",
+    "without_latent",
 ]

@@ -8,6 +8,8 @@ import zlib
 import torch
 from torch import Tensor
 
+from vae_core import _check
+from vae_core._tensors import as_tensor, wide
 from vae_core.evaluation._estimate import Estimate
 
 
@@ -19,12 +21,14 @@ def auroc(inside: Tensor, outside: Tensor) -> Estimate:
     Clarke-Pearson 1988 (both sets being samples); it is 0 for sets that do not overlap, where it
     says nothing. Raises ``ValueError`` unless both are [k], k >= 2, without NaN.
     """
+    inside, outside = as_tensor("inside", inside), as_tensor("outside", outside)
     for name, scores in (("inside", inside), ("outside", outside)):
         if scores.ndim != 1 or len(scores) < 2:
             raise ValueError(f"{name} must be [k], k >= 2; got {list(scores.shape)}")
         if bool(scores.isnan().any()):
             raise ValueError(f"{name} has scores that are not numbers")
-    a, b = inside.to(torch.float64), outside.to(torch.float64)
+    a, b = wide(inside.detach()), wide(outside.detach())
+    b = b.to(a.device)
     return _area(_share_below(a, b), 1 - _share_below(b, a))
 
 
@@ -46,7 +50,8 @@ def compressed_bits(images: Tensor) -> Tensor:
     A crude measure of an image's complexity; zlib's own header of 6 bytes is left out. Raises
     ``ValueError`` for another dtype.
     """
-    if images.dtype != torch.uint8:
-        raise ValueError(f"images must be uint8; got {images.dtype}")
+    images = as_tensor("images", images)
+    if images.dtype != torch.uint8 or images.ndim == 0:
+        raise ValueError(f"images must be uint8 [n, *shape]; got {_check.shown(images)}")
     lengths = [len(zlib.compress(image.cpu().numpy().tobytes(), 9)) - 6 for image in images]
-    return 8 * torch.tensor(lengths, dtype=torch.float64)
+    return 8 * torch.tensor(lengths, dtype=torch.float64, device="cpu")

@@ -8,6 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vae_core import _check
+from vae_core._tensors import as_tensor, wide
+
 
 class Estimate(NamedTuple):
     """``value`` with the standard error of its estimation, in the same unit."""
@@ -32,16 +35,24 @@ class Estimate(NamedTuple):
 
 
 def mean_estimate(values: Tensor) -> Estimate:
-    """The mean of independent ``values`` [n] with its standard error; n >= 2."""
+    """The mean of independent ``values`` [n] with its standard error; n >= 2.
+
+    Raises ``ValueError`` for another shape, or values that are not finite.
+    """
+    values = as_tensor("values", values)
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"values must be [n], n >= 2; got {list(values.shape)}")
-    spread = values.to(torch.float64)
+    spread = wide(values.detach())
+    wrong = int((~torch.isfinite(spread)).sum())
+    if wrong:
+        raise ValueError(f"values must be finite; {wrong} of {len(values)} are NaN or infinite")
     return Estimate(spread.mean().item(), (spread.std() / math.sqrt(len(values))).item())
 
 
 def blocks_of(rows: Tensor, blocks: int) -> list[Tensor]:
     """``rows`` [n, d] in ``blocks`` parts of equal size (at most blocks - 1 rows are left out)."""
+    blocks = _check.whole("blocks", blocks, least=2)
     size = len(rows) // blocks
-    if blocks < 2 or size < 2:
+    if size < 2:
         raise ValueError(f"{len(rows)} rows can't be cut into {blocks} blocks of at least 2")
     return list(rows[: size * blocks].split(size))

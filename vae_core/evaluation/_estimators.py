@@ -8,13 +8,16 @@ import torch
 from torch import Tensor
 
 from vae_core import _check
+from vae_core._tensors import as_tensor
 from vae_core.distributions import DiagonalGaussian
+from vae_core.evaluation._models import check_results, ready
 from vae_core.models import VAE
 from vae_core.objectives import RunningBaseline, elbo
 
 CHUNK = 1000  # images decoded at a time
 
 
+@torch.inference_mode(False)  # it needs gradients, whatever the caller's mode is
 def posterior_gradients(
     model: VAE,
     x: Tensor,
@@ -32,18 +35,28 @@ def posterior_gradients(
     :func:`vae_core.objectives.elbo`, which makes the estimates. Raises ``ValueError`` as it does,
     and for ``draws`` below 1.
     """
-    draws = _check.whole("draws", draws)
+    draws, samples = _check.whole("draws", draws), _check.whole("samples", samples)
+    model = ready("posterior_gradients", model, "encode", "likelihood")
+    x = as_tensor("x", x)
+    if x.is_floating_point():
+        x = x.to(next(model.parameters()))
     with torch.no_grad():
         posterior = model.encode(x)
-    stub, found = copy.copy(model), []
-    for part in torch.arange(draws).split(max(1, CHUNK // (len(x) * max(1, samples)))):
-        copies = [p.repeat(len(part), 1).requires_grad_() for p in posterior]
+    if not isinstance(posterior, DiagonalGaussian):
+        raise ValueError(f"the model must have a posterior, as a VAE; got {_check.kind(model)}")
+    stub, found, done = copy.copy(model), [], 0
+    while done < draws:
+        size = min(max(1, CHUNK // (len(x) * samples)), draws - done)
+        done += size
+        copies = [p.repeat(size, 1).requires_grad_() for p in posterior]
         given = DiagonalGaussian(*copies)
         vars(stub)["encode"] = lambda images, given=given: given  # in place of the network
-        images = x.repeat(len(part), *(1 for _ in x.shape[1:]))
+        images = x.repeat(size, *(1 for _ in x.shape[1:]))
         bound = elbo(
             stub, images, samples, gradient=gradient, baseline=baseline, generator=generator
         )
         parts = torch.autograd.grad(bound.reconstruction.sum(), copies)
-        found.append(torch.cat(parts, dim=1).unflatten(0, (len(part), len(x))))
-    return torch.cat(found)
+        found.append(torch.cat(parts, dim=1).unflatten(0, (size, len(x))))
+    gradients = torch.cat(found)
+    check_results("the gradient", gradients.transpose(0, 1))
+    return gradients

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from vae_core import _check
-from vae_core.data import to_float
+from vae_core._tensors import as_tensor, drawing, wide
 from vae_core.evaluation._estimate import Estimate, mean_estimate
+from vae_core.evaluation._images import as_images, image_chunks
+from vae_core.evaluation._models import ready
 from vae_core.models import VAE
 from vae_core.objectives import elbo
 
@@ -62,7 +64,7 @@ def _trace(layers: list[nn.Linear], model: VAE, x: Tensor, noise: Tensor) -> _Tr
             hook.remove()
     slopes = torch.autograd.grad(total, [seen[layer][1] for layer in layers])
     return [
-        (seen[layer][0].detach().reshape(len(x), -1).double(), d.reshape(len(x), -1).double())
+        (wide(seen[layer][0].detach().reshape(len(x), -1)), wide(d.reshape(len(x), -1)))
         for layer, d in zip(layers, slopes, strict=True)
     ]
 
@@ -90,6 +92,7 @@ def _mean_norm(traces: list[_Trace]) -> float:
     return total / count**2
 
 
+@torch.inference_mode(False)  # it needs gradients, whatever the caller's mode is
 def gradient_variance(
     model: VAE, images: Tensor, *, blocks: int = 10, generator: torch.Generator | None = None
 ) -> dict[str, GradientVariance]:
@@ -103,9 +106,10 @@ def gradient_variance(
     Raises ``ValueError`` for a model that is not a VAE of linear layers alone, wrong images, or
     fewer than 2 images a block.
     """
+    model = ready("gradient_variance", model)
     if not isinstance(model, VAE):
-        raise ValueError(f"gradient_variance takes a VAE; got {type(model).__name__}")
-    blocks = _check.whole("blocks", blocks, least=2)
+        raise ValueError(f"gradient_variance takes a VAE; got {_check.kind(model)}")
+    blocks, images = _check.whole("blocks", blocks, least=2), as_images(images)
     size = len(images) // blocks
     if size < 2:
         raise ValueError(f"{len(images)} images can't be cut into {blocks} blocks of at least 2")
@@ -121,11 +125,12 @@ def gradient_variance(
         )
     flat = [layer for own in layers.values() for layer in own]
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in parts}
-    for block in images[: size * blocks].split(size):
-        x = to_float(block) if block.dtype == torch.uint8 else block
+    weight = model.encoder.mean.weight
+    for x in image_chunks(model, images[: size * blocks], size):
         shape = (2, len(x), model.latent_dim)
-        noise = torch.randn(shape, generator=generator, dtype=model.encoder.mean.weight.dtype)
-        noise = noise.to(model.encoder.mean.weight.device)
+        with drawing(generator, torch.device("cpu"), "noise"):
+            noise = torch.randn(shape, generator=generator, dtype=weight.dtype, device="cpu")
+        noise = noise.to(weight.device)
         first, second = (_trace(flat, model, x, own) for own in noise)
         at = 0
         for name, own in layers.items():
@@ -138,7 +143,7 @@ def gradient_variance(
             found[name].append((apart * size / (size - 1), draws))
     return {
         name: GradientVariance(
-            *(mean_estimate(column) for column in torch.tensor(rows, dtype=torch.float64).T)
+            *(mean_estimate(as_tensor(name, list(column))) for column in zip(*rows, strict=True))
         )
         for name, rows in found.items()
     }
@@ -182,7 +187,7 @@ class ScalarVAE(NamedTuple):
 
     def check(self) -> None:
         """Raise ``ValueError`` unless all are finite, and sigma, spread and data positive."""
-        if not all(math.isfinite(value) for value in self):
+        if not all(math.isfinite(_check.real(value)) for value in self):
             raise ValueError(f"all numbers must be finite; got {tuple(self)}")
         if not (self.sigma > 0 and self.spread > 0 and self.data > 0):
             raise ValueError(f"sigma, spread and data must be positive; got {tuple(self)}")

@@ -69,7 +69,7 @@ class _Blocks:
         self.k, self.filled, self.count = k, 0, 0
         self.open: Tensor | None = None  # log sum of the block in progress
         # Sum of the blocks' values, and of their squared differences from their mean.
-        self.sum = self.spread = torch.zeros((), dtype=torch.float64)
+        self.sum = self.spread = torch.zeros((), dtype=torch.float64, device="cpu")
 
     def add(self, log_weights: Tensor) -> None:
         """``log_weights`` [draws, n], in the order of the draws."""
@@ -111,6 +111,10 @@ class _Blocks:
 def check_sweep(samples: int, sweep: Iterable[int]) -> tuple[int, tuple[int, ...]]:
     """``samples`` and ``sweep`` as whole numbers; ``ValueError`` for a k above ``samples``."""
     samples = _check.whole("samples", samples)
+    if not isinstance(sweep, Iterable):
+        raise ValueError(
+            f"sweep must be numbers of draws, such as (1, 5); got {_check.shown(sweep)}"
+        )
     ks = tuple(_check.whole("each k of sweep", k) for k in sweep)
     if ks and max(ks) > samples:
         raise ValueError(f"each k of sweep must be at most samples, {samples}; got {max(ks)}")
@@ -120,7 +124,7 @@ def check_sweep(samples: int, sweep: Iterable[int]) -> tuple[int, tuple[int, ...
 def log_mean(parts: Iterator[Tensor], samples: int, sweep: tuple[int, ...]) -> LogLikelihood:
     """Read log weights, [draws, n] at a time and ``samples`` draws in all; keep sums alone."""
     blocks = {k: _Blocks(k) for k in sweep}
-    total = squares = torch.tensor(-math.inf, dtype=torch.float64)
+    total = squares = torch.tensor(-math.inf, dtype=torch.float64, device="cpu")
     for part in parts:
         part = wide(part)
         total, squares = total.to(part.device), squares.to(part.device)
@@ -151,6 +155,10 @@ def check_proposal(proposal: DiagonalGaussian, name: str) -> None:
     if not isinstance(proposal, DiagonalGaussian):
         raise ValueError(f"{name} must be a DiagonalGaussian; got {type(proposal).__name__}")
     mean, log_sigma = proposal
+    if not isinstance(mean, Tensor) or not isinstance(log_sigma, Tensor):
+        raise ValueError(f"{name} must be of tensors; got {_check.shown(mean)}")
+    if not mean.is_floating_point() or mean.device != log_sigma.device:
+        raise ValueError(f"{name} must be floating, on one device; got {mean.dtype}")
     if mean.ndim != 2 or log_sigma.shape != mean.shape or len(mean) == 0:
         raise ValueError(
             f"{name} must have a mean and log_sigma [batch, latent], batch >= 1; "
@@ -174,6 +182,8 @@ def drawn_parts(
             shape, generator=generator, dtype=proposal.mean.dtype, device=proposal.mean.device
         )
         found = log_weight(proposal.rsample(noise))
+        if not isinstance(found, Tensor):
+            raise ValueError(f"the callable must give a tensor; got {_check.shown(found)}")
         if found.shape != shape[:2]:
             raise ValueError(
                 f"the callable must give [samples, batch] = {list(shape[:2])}; "
@@ -205,7 +215,7 @@ def importance_sampling(
     """
     check_proposal(proposal, "proposal")
     samples, ks = check_sweep(samples, sweep)
-    generator = torch.Generator(proposal.mean.device).manual_seed(_check.whole("seed", seed, 0))
+    generator = torch.Generator(proposal.mean.device).manual_seed(_check.seed(seed))
     chunk = _check.whole("chunk", chunk)
     with torch.no_grad():
         parts = drawn_parts(
@@ -232,7 +242,7 @@ def monte_carlo(
     """
     check_proposal(prior, "prior")
     samples, ks = check_sweep(samples, sweep)
-    generator = torch.Generator(prior.mean.device).manual_seed(_check.whole("seed", seed, 0))
+    generator = torch.Generator(prior.mean.device).manual_seed(_check.seed(seed))
     chunk = _check.whole("chunk", chunk)
     with torch.no_grad():
         parts = drawn_parts(log_conditional, prior, samples, chunk, generator)

@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 
 from vae_core import _check
+from vae_core._tensors import as_tensor, wide
 from vae_core.distributions import DiagonalGaussian
-from vae_core.evaluation._images import image_chunks
+from vae_core.evaluation._estimate import Estimate, mean_estimate
+from vae_core.evaluation._images import as_images, image_chunks
 from vae_core.evaluation._likelihood import log_joint_of, posterior_of
+from vae_core.evaluation._models import check_results, ready
 from vae_core.models import VAE
 
 
@@ -32,6 +35,7 @@ class Imputation(NamedTuple):
 
 def _mask(observed: Tensor, images: Tensor) -> Tensor:
     """``observed`` as bool [n, *shape]."""
+    observed = as_tensor("observed", observed)
     if observed.dtype != torch.bool:
         raise ValueError(
             f"observed must be bool, True where a pixel is given; got {observed.dtype}"
@@ -69,10 +73,12 @@ def impute(
     images, a mask of another shape or dtype, or counts below 1 (``steps`` below 2).
     """
     chains, steps = _check.whole("chains", chains), _check.whole("steps", steps, least=2)
+    model = ready("impute", model, "encode", "decode", "likelihood")
+    images = as_images(images)
     mask = _mask(observed, images)
     weight = next(model.parameters())
     generator = torch.Generator(weight.device)
-    generator.manual_seed(_check.whole("seed", seed, 0))
+    generator.manual_seed(_check.seed(seed))
     (given,) = image_chunks(model, images, len(images))
     posterior_of(model, torch.where(mask.to(given.device), given, 0))  # checks the images
     rows = (chains * len(images), *given.shape[1:])
@@ -87,9 +93,11 @@ def impute(
             seen, given, model.likelihood.mean(output)
         )
 
-    z = torch.randn(rows[0], model.latent_dim, generator=generator, device=weight.device).to(weight)
+    z = torch.randn(
+        rows[0], model.latent_dim, generator=generator, dtype=torch.float32, device=weight.device
+    ).to(weight)
     x, _ = fill(z)
-    total, taken, warm_up = torch.zeros_like(x), torch.zeros(rows[0]).to(weight), steps // 2
+    total, taken, warm_up = torch.zeros_like(x), z.new_zeros(rows[0]), steps // 2
     for step in range(steps):
         q = model.encode(x)
         proposed = q.sample(generator=generator)
@@ -103,6 +111,7 @@ def impute(
             total += mean
             taken += accept
     kept = steps - warm_up
+    check_results("a fill", x.unflatten(0, (chains, len(images))).transpose(0, 1))
     per_chain = (chains, len(images))
     return Imputation(
         torch.where(seen, given, total / kept).unflatten(0, per_chain).mean(0),
@@ -126,6 +135,54 @@ def _accepted(
     return uniform.log() < log_weight[0] - log_weight[1]
 
 
+class Coverage(NamedTuple):
+    """How often the truth lies among draws, and how often it would if they were right."""
+
+    found: Estimate
+    ideal: float
+
+
+def coverage(draws: Tensor, images: Tensor, observed: Tensor, level: float = 0.9) -> Coverage:
+    """The share of missing pixels that lie in the middle ``level`` of their draws.
+
+    ``draws`` [n, batch, *shape], ``images`` [batch, *shape], ``observed`` as for :func:`impute`.
+    For each pixel the interval runs between the quantiles (1 - level) / 2 and (1 + level) / 2 of
+    its draws, interpolated linearly between neighbours in order. If truth and draws come from one
+    continuous distribution, each of the n + 1 gaps that the sorted draws leave holds the truth
+    with the same probability, and the interval spans level * (n - 1) of them. So ``ideal`` is
+    level * (n - 1) / (n + 1), below ``level`` however good the model is. (It is exact where the
+    interval ends on draws, and nearly so where it ends between two.) ``found`` is the mean of the
+    images' shares, with the standard error over images; an image without missing pixels is left
+    out.
+
+    Raises ``ValueError`` for other shapes, fewer than two draws, a level outside (0, 1), or no
+    missing pixel.
+    """
+    if not 0 < _check.real(level) < 1:
+        raise ValueError(f"level must lie in (0, 1); got {_check.shown(level)}")
+    draws, images = as_tensor("draws", draws), as_tensor("images", images)
+    images = images.to(draws)
+    if len(draws) < 2 or draws.shape[1:] != images.shape:
+        raise ValueError(
+            f"draws must be [n, {', '.join(map(str, images.shape))}], n >= 2; "
+            f"got {list(draws.shape)}"
+        )
+    missing = ~_mask(observed, images).flatten(1).to(draws.device)
+    if not bool(missing.any()):
+        raise ValueError("no pixel is missing")
+    ordered = draws.sort(0).values
+    ends = []
+    for share in ((1 - level) / 2, (1 + level) / 2):
+        place = share * (len(draws) - 1)  # torch.quantile takes few numbers only
+        below = min(int(place), len(draws) - 2)
+        ends.append(ordered[below].lerp(ordered[below + 1], place - below))
+    inside = ((ends[0] <= images) & (images <= ends[1])).flatten(1)
+    counts = missing.sum(1)
+    kept = counts > 0
+    shares = wide((inside & missing).sum(1)[kept]) / wide(counts[kept])
+    return Coverage(mean_estimate(shares), level * (len(draws) - 1) / (len(draws) + 1))
+
+
 @torch.no_grad()
 def fill_by_neighbours(
     images: Tensor, observed: Tensor, reference: Tensor, neighbours: int = 1
@@ -138,13 +195,15 @@ def fill_by_neighbours(
     or dtypes, or more neighbours than ``reference`` has.
     """
     neighbours = _check.whole("neighbours", neighbours)
+    images, reference = as_tensor("images", images), as_tensor("reference", reference)
     if not (images.is_floating_point() and reference.is_floating_point()):
         raise ValueError(f"images must be floating; got {images.dtype} and {reference.dtype}")
     if images.shape[1:] != reference.shape[1:]:
         raise ValueError(f"images {list(images.shape)} but reference {list(reference.shape)}")
     if neighbours > len(reference):
         raise ValueError(f"{neighbours} neighbours asked of {len(reference)} images")
-    mask = _mask(observed, images)
+    reference = reference.to(images)
+    mask = _mask(observed, images).to(images.device)
     seen = mask.flatten(1).to(images.dtype)
     known, others = images.flatten(1).where(mask.flatten(1), 0), reference.flatten(1)
     # |x - r|^2 over the observed pixels; |x|^2 is the same for every neighbour.

@@ -8,10 +8,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vae_core import _check
+from vae_core._tensors import as_tensor, wide
 from vae_core.distributions import DiagonalGaussian
 from vae_core.evaluation._estimate import Estimate, blocks_of, mean_estimate
 from vae_core.evaluation._images import image_chunks
+from vae_core.evaluation._models import check_results, ready
 from vae_core.models import VAE, Autoencoder
+from vae_core.models._latent import cpu_noise
 
 
 def latent_samples(model: Autoencoder | VAE, images: Tensor, *, seed: int = 0) -> Tensor:
@@ -19,16 +23,20 @@ def latent_samples(model: Autoencoder | VAE, images: Tensor, *, seed: int = 0) -
 
     ``images``: uint8 or float [n, *shape], all of them encoded in chunks.
     """
-    generator = torch.Generator().manual_seed(seed)
+    model = ready("latent_samples", model, "encode")
+    generator = torch.Generator("cpu").manual_seed(_check.seed(seed))
     parts = []
     with torch.no_grad():
         for x in image_chunks(model, images, 2000):
             code = model.encode(x)
             if isinstance(code, DiagonalGaussian):
-                noise = torch.randn(code.mean.shape, generator=generator)
-                code = code.rsample(noise.to(code.mean))
+                code = code.rsample(cpu_noise(code.mean.shape, generator).to(code.mean))
+            if not isinstance(code, Tensor):
+                raise ValueError(f"the model must encode to codes; got {_check.kind(code)}")
             parts.append(code)
-    return torch.cat(parts)
+    codes = torch.cat(parts)
+    check_results("the code", codes)
+    return codes
 
 
 class Moments(NamedTuple):
@@ -38,19 +46,21 @@ class Moments(NamedTuple):
     covariance: Tensor
 
 
-def _check_codes(codes: Tensor) -> None:
+def _check_codes(codes: Tensor) -> Tensor:
+    """``codes`` [n, latent] in float64. Raises ``ValueError`` for any other shape or dtype."""
+    codes = as_tensor("codes", codes)
     if codes.ndim != 2 or not codes.is_floating_point() or len(codes) < 2:
         raise ValueError(
             f"codes must be floating [n, latent], n >= 2; got {codes.dtype} {list(codes.shape)}"
         )
     if not bool(torch.isfinite(codes).all()):
         raise ValueError("codes must be finite; got NaN or infinity")
+    return wide(codes)
 
 
 def moments(codes: Tensor) -> Moments:
     """Mean and covariance of ``codes`` [n, latent], in float64."""
-    _check_codes(codes)
-    codes = codes.to(torch.float64)
+    codes = _check_codes(codes)
     # torch.cov of a single latent dimension is a scalar: the reshape gives it back its matrix form.
     latent = codes.shape[1]
     return Moments(codes.mean(0), torch.cov(codes.T).reshape(latent, latent))
@@ -86,10 +96,8 @@ def maximum_mean_discrepancy(codes: Tensor, *, scale: float = 1.0, blocks: int =
     N(0, I) in closed form. The mean over ``blocks`` disjoint parts of the codes, with its standard
     error. Zero for codes that follow N(0, I); at most 2.
     """
-    _check_codes(codes)
-    if not scale > 0:
-        raise ValueError(f"scale must be positive; got {scale}")
-    parts = blocks_of(codes.to(torch.float64), blocks)
+    codes, scale = _check_codes(codes), _check.positive("scale", scale)
+    parts = blocks_of(codes, blocks)
     return mean_estimate(torch.stack([_mmd_squared(part, scale) for part in parts]))
 
 
@@ -103,16 +111,14 @@ def sliced_wasserstein(
     parts of the codes, with its standard error. A finite set drawn from N(0, I) itself is a little
     above zero.
     """
-    _check_codes(codes)
-    if projections < 1:
-        raise ValueError(f"projections must be at least 1; got {projections}")
-    generator = torch.Generator().manual_seed(seed)
+    codes, projections = _check_codes(codes), _check.whole("projections", projections)
+    generator = torch.Generator("cpu").manual_seed(_check.seed(seed))
     directions = torch.randn(
-        projections, codes.shape[1], generator=generator, dtype=torch.float64
+        projections, codes.shape[1], generator=generator, dtype=torch.float64, device="cpu"
     ).to(codes.device)
     directions = directions / directions.norm(dim=1, keepdim=True)
     distances = []
-    for part in blocks_of(codes.to(torch.float64), blocks):
+    for part in blocks_of(codes, blocks):
         n = len(part)
         level = (torch.arange(n, dtype=torch.float64, device=part.device) + 0.5) / n
         quantiles = math.sqrt(2) * torch.erfinv(2 * level - 1)

@@ -13,7 +13,7 @@ from vae_core import _check
 from vae_core._progress import Progress
 from vae_core.distributions import DiagonalGaussian
 from vae_core.evaluation._estimate import Estimate, mean_estimate
-from vae_core.evaluation._images import decoded_at_once, image_chunks, wide
+from vae_core.evaluation._images import as_images, decoded_at_once, image_chunks, wide
 from vae_core.evaluation._importance import (
     Bound,
     LogLikelihood,
@@ -22,6 +22,7 @@ from vae_core.evaluation._importance import (
     drawn_parts,
     log_mean,
 )
+from vae_core.evaluation._models import check_results, ready
 from vae_core.models import VAE
 
 # Images that share a tensor of draws: their pixels stay in the processor's cache from draw to draw.
@@ -55,7 +56,8 @@ def _weigher(
     return lambda z: log_joint(z) - q.log_prob(z)
 
 
-def _check_which(proposal: str | DiagonalGaussian, images: Tensor) -> None:
+def check_which(proposal: str | DiagonalGaussian, images: Tensor) -> None:
+    """Raise ``ValueError`` unless ``proposal`` is one that ``images`` can have their draws from."""
     if isinstance(proposal, DiagonalGaussian):
         check_proposal(proposal, "proposal")
         if len(proposal.mean) != len(images):
@@ -63,9 +65,10 @@ def _check_which(proposal: str | DiagonalGaussian, images: Tensor) -> None:
                 f"proposal must have one row an image; got {len(proposal.mean)} rows, "
                 f"{len(images)} images"
             )
-    elif proposal not in ("posterior", "prior"):
+    elif not isinstance(proposal, str) or proposal not in ("posterior", "prior"):
         raise ValueError(
-            f"proposal must be 'posterior', 'prior' or a DiagonalGaussian; got {proposal!r}"
+            f"proposal must be 'posterior', 'prior' or a DiagonalGaussian; "
+            f"got {_check.shown(proposal)}"
         )
 
 
@@ -78,10 +81,9 @@ def _weight_parts(
     seed: int,
 ) -> Iterator[Iterator[Tensor]]:
     """For each group of images in turn, its log weights, some draws at a time: [draws, group]."""
-    _check_which(proposal, images)
     rows = decoded_at_once(model, tuple(images.shape[1:]), chunk)
     generator = torch.Generator(next(model.parameters()).device)
-    generator.manual_seed(_check.whole("seed", seed, 0))
+    generator.manual_seed(_check.seed(seed))
     size = min(_IMAGES, rows)
     for number, x in enumerate(image_chunks(model, images, size)):
         q = posterior_of(model, x)
@@ -112,6 +114,9 @@ def log_weights(
     same draws as they pass. Arguments and errors are its own.
     """
     samples = _check.whole("samples", samples)
+    model = ready("log_weights", model, "encode", "decode", "likelihood")
+    images = as_images(images)
+    check_which(proposal, images)
     groups = _weight_parts(model, images, samples, proposal, chunk, seed)
     return torch.cat([torch.cat([wide(part) for part in parts]) for parts in groups], 1)
 
@@ -150,6 +155,9 @@ def log_likelihood(
     weights that are not finite.
     """
     samples, ks = check_sweep(samples, sweep)
+    model = ready("log_likelihood", model, "encode", "decode", "likelihood")
+    images = as_images(images)
+    check_which(proposal, images)
     groups = _weight_parts(model, images, samples, proposal, chunk, seed)
     shown = Progress("log P(X)", len(images), show=progress, leave=False, units="images", delay=2.0)
     found = []
@@ -225,9 +233,11 @@ def rate_distortion(
     time. Raises ``ValueError`` for wrong images or counts below 1.
     """
     samples = _check.whole("samples", samples)
+    model = ready("rate_distortion", model, "encode", "decode", "likelihood")
+    images = as_images(images)
     rows = decoded_at_once(model, tuple(images.shape[1:]), chunk)
     generator = torch.Generator(next(model.parameters()).device)
-    generator.manual_seed(_check.whole("seed", seed, 0))
+    generator.manual_seed(_check.seed(seed))
     kl, means, distortion, error = [], [], [], []
     for x in image_chunks(model, images, min(1000, rows)):
         q = posterior_of(model, x)
@@ -238,10 +248,11 @@ def rate_distortion(
         distortion.append(draws.mean(0))
         spread = draws.std(0) if samples > 1 else torch.full_like(draws[0], math.nan)
         error.append(spread / math.sqrt(samples))
-    kl_all, mean_all = torch.cat(kl), torch.cat(means)
+    kl_all, mean_all, cost = torch.cat(kl), torch.cat(means), torch.cat(distortion)
+    check_results("the rate or the distortion", kl_all.sum(1) + cost)
     return RateDistortion(
         kl_all.sum(1),
-        torch.cat(distortion),
+        cost,
         torch.cat(error),
         kl_all.mean(0),
         # Two passes over the means: near zero, E[m^2] - E[m]^2 would keep no digit.

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vae_core import _check
+
 __all__ = ["GaussianQ", "OneLatent", "Terms"]
 
 LOG_2PI = math.log(2 * math.pi)
@@ -74,12 +76,15 @@ class OneLatent:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.decoder not in DECODERS:
-            raise ValueError(f"decoder must be one of {list(DECODERS)}, got {self.decoder!r}")
-        if not (math.isfinite(self.x) and math.isfinite(self.weight)):
-            raise ValueError(f"x and weight must be finite, got {self.x} and {self.weight}")
-        if not 0.1 <= self.sigma < math.inf:
-            raise ValueError(f"sigma must be at least 0.1, got {self.sigma}")
+        if not isinstance(self.decoder, str) or self.decoder not in DECODERS:
+            raise ValueError(
+                f"decoder must be one of {list(DECODERS)}, got {_check.shown(self.decoder)}"
+            )
+        if math.isnan(_check.real(self.x) + _check.real(self.weight)):
+            given = f"{_check.shown(self.x)} and {_check.shown(self.weight)}"
+            raise ValueError(f"x and weight must be finite, got {given}")
+        if not _check.real(self.sigma) >= 0.1:
+            raise ValueError(f"sigma must be at least 0.1, got {_check.shown(self.sigma)}")
 
     def mean(self, z: np.ndarray) -> np.ndarray:
         """The decoder's output weight f(z)."""
@@ -175,7 +180,10 @@ class OneLatent:
         return found
 
     def _checked(self, q: GaussianQ | tuple[float, float]) -> GaussianQ:
-        mean, sigma = (float(value) for value in q)
+        try:
+            mean, sigma = (_check.real(value) for value in q)
+        except (TypeError, ValueError):
+            raise ValueError(f"Q needs a mean and a sigma, got {_check.shown(q)}") from None
         if not (MEANS[0] <= mean <= MEANS[1] and SIGMAS[0] <= sigma <= SIGMAS[1]):
             raise ValueError(
                 f"Q needs a mean in {list(MEANS)} and a sigma in {list(SIGMAS)}, "

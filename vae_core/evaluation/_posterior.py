@@ -10,8 +10,9 @@ from torch import Tensor
 
 from vae_core import _check
 from vae_core.distributions import DiagonalGaussian
-from vae_core.evaluation._images import decoded_at_once, image_chunks, wide
+from vae_core.evaluation._images import as_images, decoded_at_once, image_chunks, wide
 from vae_core.evaluation._likelihood import given_latent, posterior_of
+from vae_core.evaluation._models import check_results, ready
 from vae_core.models import VAE
 
 
@@ -41,6 +42,13 @@ class PosteriorGrid(NamedTuple):
     divergence: Tensor
     posterior_mass: Tensor
 
+    def prior_divergence(self) -> Tensor:
+        """D[P(z|X) || P(z)] of each image, in nats: [n], a sum over the grid's points."""
+        place = torch.cartesian_prod(self.second, self.first).flip(1)  # as log_density is laid out
+        prior = DiagonalGaussian.standard(place).log_prob(place).to(self.log_density)
+        log_p = self.log_density.flatten(1)
+        return (log_p.softmax(1) * (log_p - prior)).sum(1)
+
 
 Pair = tuple[float, float]
 
@@ -63,7 +71,8 @@ def _axes(limits: Pair | tuple[Pair, Pair]) -> tuple[Pair, Pair]:
 
 def _log_trapezoid(low: float, high: float, count: int) -> Tensor:
     """Log weights of the trapezoidal rule at ``count`` equal steps: [count]."""
-    weights = torch.full((count,), math.log((high - low) / (count - 1)), dtype=torch.float64)
+    step = math.log((high - low) / (count - 1))
+    weights = torch.full((count,), step, dtype=torch.float64, device="cpu")
     weights[[0, -1]] -= math.log(2)
     return weights
 
@@ -89,11 +98,13 @@ def true_posterior_grid(
     Raises ``ValueError`` for a model whose latents are not two, wrong images, limits or count.
     """
     count = _check.whole("count", count, least=4)
+    model = ready("true_posterior_grid", model, "encode", "decode", "likelihood", "latent_dim")
+    images = as_images(images)
     if model.latent_dim != 2:
         raise ValueError(f"a grid needs a model with 2 latents; got {model.latent_dim}")
     (a, b), (c, d) = _axes(limits)
-    first = torch.linspace(a, b, count, dtype=torch.float64)
-    second = torch.linspace(c, d, count, dtype=torch.float64)
+    first = torch.linspace(a, b, count, dtype=torch.float64, device="cpu")
+    second = torch.linspace(c, d, count, dtype=torch.float64, device="cpu")
     places = torch.stack(torch.meshgrid(first, second, indexing="xy"), -1).reshape(-1, 2)
     log_area = (_log_trapezoid(c, d, count)[:, None] + _log_trapezoid(a, b, count)).flatten()
     rows = decoded_at_once(model, tuple(images.shape[1:]), chunk)
@@ -116,6 +127,7 @@ def true_posterior_grid(
 
     area = log_area.to(log_joint.device)
     log_likelihood = (log_joint + area).logsumexp(1)
+    check_results("log P(X)", log_likelihood)
     mass = log_joint + area - log_likelihood[:, None]  # log of each point's share
     square = (len(log_joint), count, count)
     # Every second point, from either start on either axis: the same integral at twice the spacing.
@@ -204,6 +216,7 @@ def _optimise(
     return DiagonalGaussian(mean.detach(), log_sigma.detach())
 
 
+@torch.inference_mode(False)  # it needs gradients, whatever the caller's mode is
 def refine_posterior(
     model: VAE,
     images: Tensor,
@@ -229,12 +242,13 @@ def refine_posterior(
     """
     steps, samples = _check.whole("steps", steps), _check.whole("samples", samples)
     judged = _check.whole("judged", judged, least=4)
-    if not (math.isfinite(learning_rate) and learning_rate > 0):
-        raise ValueError(f"learning_rate must be a positive number; got {learning_rate}")
+    learning_rate = _check.positive("learning_rate", learning_rate)
+    model = ready("refine_posterior", model, "encode", "decode", "likelihood")
+    images = as_images(images)
     # A gradient keeps every layer's result: a quarter of what is decoded without one.
     rows = max(1, decoded_at_once(model, tuple(images.shape[1:]), chunk) // 4)
     generator = torch.Generator(next(model.parameters()).device)
-    generator.manual_seed(_check.whole("seed", seed, 0))
+    generator.manual_seed(_check.seed(seed))
     found = []
     for x in image_chunks(model, images, max(1, rows // samples)):
         with torch.no_grad():
@@ -255,4 +269,5 @@ def refine_posterior(
             after = _bounds(model, x, best, report, rows)
             found.append((*best, before.mean(0), after.mean(0), *_difference(after, before)))
     mean, log_sigma, *numbers = (torch.cat(column) for column in zip(*found, strict=True))
+    check_results("the bound", numbers[0] + numbers[1])
     return Refinement(DiagonalGaussian(mean, log_sigma), *numbers)

@@ -18,6 +18,8 @@ import torch
 from scipy import special
 from torch import Tensor
 
+from vae_core import _check
+from vae_core._tensors import as_tensor
 from vae_core.evaluation._one_latent import GaussianQ
 from vae_core.maps import Mixture, quantile
 
@@ -59,7 +61,7 @@ def _tensors(pair: tuple[np.ndarray, np.ndarray]) -> tuple[Tensor, Tensor]:
 
 def _of_tensors(function: Callable[[Tensor], Tensor]) -> Curve:
     """A function of tensors as one of arrays."""
-    return lambda x: function(torch.as_tensor(x, dtype=torch.float64)).numpy()
+    return lambda x: function(torch.as_tensor(x, dtype=torch.float64, device="cpu")).numpy()
 
 
 def _gumbel_tails(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -84,7 +86,9 @@ DENSITIES: dict[str, Density] = {
         "Two Gaussians",
         _of_tensors(lambda x: TWO_GAUSSIANS.log_prob(x).exp()),
         _of_tensors(TWO_GAUSSIANS.score),
-        lambda x: _arrays(TWO_GAUSSIANS.log_tails(torch.as_tensor(x, dtype=torch.float64))),
+        lambda x: _arrays(
+            TWO_GAUSSIANS.log_tails(torch.as_tensor(x, dtype=torch.float64, device="cpu"))
+        ),
     ),
     "gumbel": Density(
         "Gumbel", _gumbel_pdf, lambda x: np.expm1(np.minimum(-x, 700)), _gumbel_tails
@@ -121,8 +125,10 @@ class QuantileMap:
     """
 
     def __init__(self, density: str) -> None:
-        if density not in DENSITIES:
-            raise ValueError(f"density must be one of {list(DENSITIES)}, got {density!r}")
+        if not isinstance(density, str) or density not in DENSITIES:
+            raise ValueError(
+                f"density must be one of {list(DENSITIES)}, got {_check.shown(density)}"
+            )
         self.name, self.density = density, DENSITIES[density]
         self._z = np.linspace(-REACH, REACH, COUNT)
         if density == "uniform":
@@ -161,10 +167,10 @@ class QuantileMap:
     def g(self, x: float) -> float:
         """The code g(X) = Φ⁻¹(F(X)), by bisection on f in [-8, 8]."""
         low, high = -DATA_REACH, DATA_REACH
-        if not float(self.f(low)) <= x <= float(self.f(high)):
+        if not float(self.f(low)) <= _check.real(x) <= float(self.f(high)):
             raise ValueError(
                 f"X must lie between f(-8) and f(8), {float(self.f(low)):g} and "
-                f"{float(self.f(high)):g}; got {x}"
+                f"{float(self.f(high)):g}; got {_check.shown(x)}"
             )
         for _ in range(60):
             middle = (low + high) / 2
@@ -251,8 +257,10 @@ class QuantileMap:
 
         ``reach`` up to 8; what lies beyond 8 has 1e-15 of the data.
         """
-        if not 0 < reach <= DATA_REACH:
-            raise ValueError(f"reach must be above 0 and at most {DATA_REACH:g}, got {reach}")
+        if not 0 < _check.real(reach) <= DATA_REACH:
+            raise ValueError(
+                f"reach must be above 0 and at most {DATA_REACH:g}, got {_check.shown(reach)}"
+            )
         y, shares = _trapezoid(reach, DATA_POINTS)
         x, sigma = self.f(y), _positive(sigma)
         slope = np.exp(-0.5 * y**2 - LOG_2PI / 2) / self.density.pdf(x)
@@ -287,8 +295,8 @@ class QuantileMap:
 
 
 def _positive(sigma: float) -> float:
-    if not (math.isfinite(sigma) and sigma > 0):
-        raise ValueError(f"sigma must be positive and finite, got {sigma}")
+    if not _check.real(sigma) > 0:
+        raise ValueError(f"sigma must be positive and finite, got {_check.shown(sigma)}")
     return float(sigma)
 
 
@@ -305,11 +313,14 @@ def fit_decay(sigmas: np.ndarray, values: np.ndarray) -> Decay:
 
     Both [n], positive, n at least 3; else ``ValueError``.
     """
-    sigmas, values = np.asarray(sigmas, float), np.asarray(values, float)
+    sigmas, values = (
+        as_tensor(name, given).detach().cpu().double().numpy()
+        for name, given in (("sigmas", sigmas), ("values", values))
+    )
     if sigmas.shape != values.shape or sigmas.ndim != 1 or len(sigmas) < 3:
         raise ValueError(f"need two series of n >= 3, got shapes {sigmas.shape}, {values.shape}")
-    if not ((sigmas > 0).all() and (values > 0).all()):
-        raise ValueError("sigmas and values must be positive")
+    if not all((part > 0).all() and np.isfinite(part).all() for part in (sigmas, values)):
+        raise ValueError("sigmas and values must be positive and finite")
     x, y = np.log(sigmas), np.log(values)
     centred = x - x.mean()
     rate = float(centred @ y / (centred @ centred))

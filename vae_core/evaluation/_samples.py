@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from vae_core import _check
+from vae_core._tensors import as_tensor
 from vae_core.evaluation._estimate import Estimate
 from vae_core.evaluation._images import image_chunks, wide
+from vae_core.evaluation._models import check_results, ready
 from vae_core.models import VAE, Autoencoder, Classifier
 
 _CHUNK = 2000  # images in a classifier's or an autoencoder's batch
@@ -19,6 +21,7 @@ _CHUNK = 2000  # images in a classifier's or an autoencoder's batch
 @torch.no_grad()
 def classify(classifier: Classifier, images: Tensor) -> Tensor:
     """Class probabilities of ``images`` (uint8 or float in [0, 1], [n, *shape]): [n, classes]."""
+    classifier = ready("classify", classifier)
     return torch.cat(
         [classifier(chunk).softmax(1) for chunk in image_chunks(classifier, images, _CHUNK)]
     )
@@ -27,6 +30,7 @@ def classify(classifier: Classifier, images: Tensor) -> Tensor:
 @torch.no_grad()
 def image_features(classifier: Classifier, images: Tensor) -> Tensor:
     """Hidden features of ``images`` (uint8 or float, [n, *shape]): [n, features]."""
+    classifier = ready("image_features", classifier, "features")
     return torch.cat(
         [classifier.features(chunk) for chunk in image_chunks(classifier, images, _CHUNK)]
     )
@@ -41,13 +45,17 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
 
     Raises ``ValueError`` for sets of different width or fewer than two rows.
     """
+    first, second = as_tensor("first", first), as_tensor("second", second)
     if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
         raise ValueError(
             f"features must be [n, d] and [m, d]; got {list(first.shape)}, {list(second.shape)}"
         )
     if min(len(first), len(second)) < 2:
         raise ValueError("each set of features needs at least two rows")
-    a, b = first.to(torch.float64), second.to(torch.float64)
+    a, b = wide(first), wide(second)
+    b = b.to(a.device)
+    if not bool(torch.isfinite(a).all() and torch.isfinite(b).all()):
+        raise ValueError("features must be finite; got NaN or infinity")
     shift = (a.mean(0) - b.mean(0)).square().sum()
     cov_a, cov_b = (torch.atleast_2d(torch.cov(features.T)) for features in (a, b))
     # tr((AB)^(1/2)) = tr((A^(1/2) B A^(1/2))^(1/2)), whose argument is symmetric: eigh is exact.
@@ -77,7 +85,8 @@ def _squared_radii(rows: Tensor, neighbours: int, chunk: int) -> Tensor:
     for first, part in zip(range(0, len(rows), chunk), rows.split(chunk), strict=True):
         distances = _squared_distances(part, rows)
         # Itself is no neighbour, whatever rounding made of its distance to itself.
-        distances[torch.arange(len(part)), first + torch.arange(len(part))] = math.inf
+        own = torch.arange(len(part), device=distances.device)
+        distances[own, first + own] = math.inf
         radii.append(distances.kthvalue(neighbours, 1).values)
     return torch.cat(radii)
 
@@ -107,6 +116,7 @@ def precision_recall(
     different width, too few rows for ``neighbours``, or features that are not finite.
     """
     neighbours, chunk = _check.whole("neighbours", neighbours), _check.whole("chunk", chunk)
+    real, generated = as_tensor("real", real), as_tensor("generated", generated)
     if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
         raise ValueError(
             f"features must be [n, d] and [m, d]; got {list(real.shape)}, {list(generated.shape)}"
@@ -117,6 +127,7 @@ def precision_recall(
             f"got {len(real)} and {len(generated)}"
         )
     a, b = wide(real), wide(generated)
+    b = b.to(a.device)
     if not bool(torch.isfinite(a).all() and torch.isfinite(b).all()):
         raise ValueError("features must be finite; got NaN or infinity")
     return PrecisionRecall(
@@ -131,6 +142,18 @@ def nearest_distance(queries: Tensor, reference: Tensor, *, chunk: int = 500) ->
     ``queries`` [n, ...] and ``reference`` [m, ...] are floating and alike in all but their first
     dimension (pixels or features). Raises ``ValueError`` otherwise.
     """
+    queries, reference = as_tensor("queries", queries), as_tensor("reference", reference)
+    chunk = _check.whole("chunk", chunk)
+    if not (queries.is_floating_point() and reference.is_floating_point()):
+        raise ValueError(
+            f"queries and reference must be floating; got {queries.dtype} and {reference.dtype}"
+        )
+    reference = reference.to(queries)
+    if min(queries.ndim, reference.ndim) < 2 or len(queries) == 0:
+        raise ValueError(
+            f"queries and reference must be [n, ...] and [m, ...]; got {list(queries.shape)}, "
+            f"{list(reference.shape)}"
+        )
     if queries.shape[1:] != reference.shape[1:] or len(reference) == 0:
         raise ValueError(
             f"queries and reference must be alike; got {list(queries.shape)}, "
@@ -148,5 +171,8 @@ def reconstruction_error(model: Autoencoder | VAE, images: Tensor) -> Tensor:
 
     ``images``: uint8 or float in [0, 1], [n, *shape]; the error is in squared pixel units.
     """
+    model = ready("reconstruction_error", model)
     chunks = image_chunks(model, images, _CHUNK)
-    return torch.cat([(x - model(x)).square().flatten(1).sum(1) for x in chunks])
+    errors = torch.cat([(x - model(x)).square().flatten(1).sum(1) for x in chunks])
+    check_results("the error", errors)
+    return errors

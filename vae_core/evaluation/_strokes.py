@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vae_core import _check
+from vae_core._tensors import as_tensor, wide
 from vae_core.data import to_float
 
 FINE = 4  # outlines are found and moved on a raster this many times as fine
@@ -30,6 +32,7 @@ class Strokes(NamedTuple):
 
 
 def _checked(images: Tensor) -> Tensor:
+    images = as_tensor("images", images)
     if images.ndim != 4 or images.shape[1] != 1 or len(images) == 0:
         raise ValueError(f"images must be [n, 1, height, width], got {list(images.shape)}")
     x = to_float(images) if images.dtype == torch.uint8 else images
@@ -37,7 +40,7 @@ def _checked(images: Tensor) -> Tensor:
         raise ValueError(f"images must be uint8, or floating in [0, 1], got {images.dtype}")
     if (x.flatten(1).sum(1) == 0).any():
         raise ValueError("an image without ink has no stroke to measure")
-    return x.double()
+    return wide(x)
 
 
 def _moments(x: Tensor) -> tuple[Tensor, ...]:
@@ -46,8 +49,8 @@ def _moments(x: Tensor) -> tuple[Tensor, ...]:
     The second moments are (right-right, right-up, up-up).
     """
     height, width = x.shape[-2:]
-    right = torch.arange(width, dtype=x.dtype) - (width - 1) / 2
-    down = torch.arange(height, dtype=x.dtype) - (height - 1) / 2
+    right = torch.arange(width, dtype=x.dtype, device=x.device) - (width - 1) / 2
+    down = torch.arange(height, dtype=x.dtype, device=x.device) - (height - 1) / 2
     ink = x[:, 0] / x.sum((1, 2, 3))[:, None, None]
     cx, cy = (ink.sum(1) * right).sum(1), (ink.sum(2) * down).sum(1)
     dx, up = right - cx[:, None], cy[:, None] - down
@@ -110,18 +113,21 @@ def reshape_strokes(
             positive, or values that are not finite.
     """
     x = _checked(images)
-    if not all(math.isfinite(v) for v in (weight, slant, width)) or width <= 0:
+    device = images.device if isinstance(images, Tensor) else x.device
+    given = [_check.real(value) for value in (weight, slant, width)]
+    if not all(map(math.isfinite, given)) or given[2] <= 0:
         raise ValueError(
             f"weight, slant and width must be finite and width positive, "
-            f"got {weight}, {slant}, {width}"
+            f"got {', '.join(map(_check.shown, (weight, slant, width)))}"
         )
+    weight, slant, width = given
     if (2 * weight) % 1:
         raise ValueError(f"weight must be a multiple of 0.5, got {weight}")
     if slant or width != 1:
         x = _shear_and_stretch(x, slant, width)
     if weight:
         x = _thicken(x, weight)
-    return x.clamp(0, 1).float()
+    return x.clamp(0, 1).float().to(device)
 
 
 def _shear_and_stretch(x: Tensor, slant: float, width: float) -> Tensor:
@@ -133,8 +139,8 @@ def _shear_and_stretch(x: Tensor, slant: float, width: float) -> Tensor:
     # dx' = width * (dx - before * up) + after * up, solved for dx; up = -(y - cy) stays.
     a = torch.full_like(cx, 1 / width)
     b = after / width - before  # on (y - cy), which points down
-    right = torch.arange(columns, dtype=x.dtype) - (columns - 1) / 2
-    down = torch.arange(rows, dtype=x.dtype) - (rows - 1) / 2
+    right = torch.arange(columns, dtype=x.dtype, device=x.device) - (columns - 1) / 2
+    down = torch.arange(rows, dtype=x.dtype, device=x.device) - (rows - 1) / 2
     dy = down[None, :, None] - cy[:, None, None]
     dx = right[None, None, :] - cx[:, None, None]
     source_x = cx[:, None, None] + a[:, None, None] * dx + b[:, None, None] * dy

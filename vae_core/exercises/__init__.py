@@ -18,14 +18,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from vae_core._progress import in_notebook
+from vae_core.exercises import _apart, _show
+from vae_core.exercises._apart import GRADING
 from vae_core.exercises._attempt import Attempt, Failure
-from vae_core.exercises._engine import CheckFailed, Exercise, Report, Result, show
+from vae_core.exercises._engine import CheckFailed, Exercise, Report, Result
 from vae_core.exercises._mistakes import GENERAL, MISTAKES
 from vae_core.exercises._registry import EXERCISES, get
 
 __all__ = [
     "EXERCISES",
     "GENERAL",
+    "GRADING",
     "MISTAKES",
     "Attempt",
     "CheckFailed",
@@ -46,15 +50,21 @@ def check(name: str, answer: Any, *, seed: int = 0) -> Report:
     Raises ``ValueError`` if no exercise has that name.
     """
     report = get(name).check(answer, seed=seed)
-    show(report)
+    _show.check(report)
     return report
 
 
-def grade(name: str, answer: Any, *, seed: int = 20_261) -> None:
-    """As ``check``, with other and more inputs; raises ``CheckFailed`` with the report if wrong.
+def grade(name: str, answer: Any, *, seed: int = GRADING) -> None:
+    """As ``check``, with other and more inputs; raises ``CheckFailed`` if wrong.
 
-    What a grader runs: nbgrader counts a cell that raises as zero points.
+    What a grader runs: nbgrader counts a cell that raises as zero points. The report takes the
+    place of the one that ``check`` has shown in the same cell.
     """
     report = get(name).check(answer, seed=seed, thorough=True)
+    _show.grade(report)
     if not report:
-        raise CheckFailed(f"\n{report!r}")
+        raise CheckFailed(report)
+
+
+if in_notebook():
+    _apart.warm()

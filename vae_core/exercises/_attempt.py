@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_core.exercises._guard import LIMIT, Hung, guarded
+from vae_core.exercises._apart import SENT, NotHere
+from vae_core.exercises._guard import LIMIT, Hung, guarded, replaced
 from vae_core.exercises._mistakes import GENERAL, MISTAKES
+from vae_core.exercises._values import Single, as_tensor, close, differ, short, text_of
 
 __all__ = ["Attempt", "Failure"]
 
@@ -46,23 +48,29 @@ class Attempt:
         A tensor that requires a gradient is passed as it is, so that a step can differentiate.
         """
         if not callable(self.answer):
-            raise Failure("a function", _short(self.answer), "type")
+            raise Failure("a function", short(self.answer), "type")
         given = [_copied(a) for a in arguments]
         before = [_copied(a) for a in given]
         given_named = {k: _copied(a) for k, a in named.items()}
         before_named = {k: _copied(a) for k, a in given_named.items()}
-        shown = ", ".join(
-            [_short(a) for a in given] + [f"{k}={_short(a)}" for k, a in named.items()]
-        )
+        shown = ", ".join([short(a) for a in given] + [f"{k}={short(a)}" for k, a in named.items()])
         try:
-            result = guarded(lambda: self.answer(*given, **given_named), seconds)
+            try:
+                result = guarded(lambda: self.answer(*given, **given_named), seconds)
+            finally:
+                parts = [part for named in replaced if (part := named()) is not None]
         except Hung as error:
             raise Failure("a result within a few seconds", str(error), "hung") from None
         except NotImplementedError:
             raise Failure("an answer", "the empty function", "not_answered") from None
+        except NotHere as error:
+            raise Failure(SENT, str(error), "not_sent") from None
         except BaseException as error:
-            what = f"{type(error).__name__}: {error}".strip()
+            what = f"{type(error).__name__}: {text_of(error)}".strip()
             raise Failure(f"a result for ({shown})", what[:300], "raises") from None
+        if parts:
+            wanted = "torch and the checks left as they are"
+            raise Failure(wanted, f"another {parts[0]}", "replaced")
         after = [*given, *given_named.values()]
         if not all(
             _same(a, b) for a, b in zip(after, [*before, *before_named.values()], strict=True)
@@ -72,6 +80,11 @@ class Attempt:
             raise Failure(f"a result for ({shown})", "None", "none")
         return result
 
+    @staticmethod
+    def array(found: Any) -> Any:
+        """``found`` as a tensor if it holds numbers in another form; else as it is."""
+        return as_tensor(found)
+
     def tensor(
         self,
         found: Any,
@@ -79,28 +92,33 @@ class Attempt:
         *,
         shapes: Mapping[tuple[int, ...], str] | None = None,
     ) -> Tensor:
-        """``found`` (a NumPy array too) as a tensor of ``shape``, all finite, or a ``Failure``.
+        """``found`` as a tensor of ``shape``, all finite, or a ``Failure``.
+
+        A NumPy array and a list of numbers are as good; see ``array``.
 
         shapes: wrong shapes that betray a certain mistake, by its name.
         """
-        if isinstance(found, np.ndarray | np.generic) and found.dtype.kind in "fiub":
-            found = torch.as_tensor(np.asarray(found))
+        found = as_tensor(found)
+        if isinstance(found, (int, float)) and not isinstance(found, bool):
+            found = torch.tensor(found, dtype=torch.float64)
         if not isinstance(found, Tensor):
-            raise Failure("a tensor", _short(found), "type")
+            raise Failure("a tensor", short(found), "type")
         if tuple(found.shape) != tuple(shape):
             mistake = (shapes or {}).get(tuple(found.shape), "shape")
             raise Failure(f"the shape {list(shape)}", f"{list(found.shape)}", mistake)
         if not bool(torch.isfinite(found.detach().double()).all()):
-            raise Failure("finite numbers", _short(found), "not_finite")
+            raise Failure("finite numbers", short(found), "not_finite")
         return found
 
     def number(self, found: Any) -> float:
-        """``found`` as a finite float (a Python number or a tensor with one element)."""
-        if isinstance(found, Tensor) and found.numel() == 1:
-            found = found.detach().double().item()
+        """``found`` as a finite float: a Python number, or a tensor or array with one element."""
+        given = as_tensor(found)
+        if isinstance(given, Tensor) and given.numel() == 1 and given.dtype != torch.bool:
+            kind = Single if given.is_floating_point() and given.dtype != torch.float64 else float
+            found = kind(given.detach().double().item())
         if isinstance(found, bool) or not hasattr(found, "__float__"):
-            raise Failure("a number", _short(found), "type")
-        value = float(found)
+            raise Failure("a number", short(found), "type")
+        value = found if isinstance(found, Single) else float(found)
         if value != value or value in (float("inf"), float("-inf")):
             raise Failure("a finite number", str(value), "not_finite")
         return value
@@ -114,19 +132,24 @@ class Attempt:
         mistakes: Mapping[str, Any] | None = None,
         rtol: float = 1e-6,
         atol: float = 1e-8,
+        size: float = 1.0,
+        exact: bool = False,
     ) -> None:
-        """Fail unless ``found`` equals ``expected``.
+        """Fail unless ``found`` equals ``expected``, to six digits.
 
         mistakes: what each known mistake gives for the same input; the first one that ``found``
         equals is the diagnosis. A value may be a list, for a mistake that is made in several ways.
+        size: of the largest number that the result comes from. A result in single precision need
+        agree only to 1e-4, or to a millionth of ``size``; unless ``exact`` digits are asked for.
         """
-        if _close(found, expected, rtol, atol):
+        if close(found, expected, rtol, atol, size, exact):
             return
+        said, wanted = differ(found, expected)
         for name, values in (mistakes or {}).items():
             several = values if isinstance(values, list) else [values]
-            if any(_close(found, value, rtol, atol) for value in several):
-                raise Failure(f"{what}: {_short(expected)}", _short(found), name)
-        raise Failure(f"{what}: {_short(expected)}", _short(found))
+            if any(close(found, value, rtol, atol) for value in several):
+                raise Failure(f"{what}: {wanted}", said, name)
+        raise Failure(f"{what}: {wanted}", said)
 
     def within(
         self,
@@ -153,7 +176,7 @@ class Attempt:
     def require(self, holds: Any, expected: str, found: Any, mistake: str | None = None) -> None:
         """Fail unless ``holds``."""
         if not bool(holds):
-            raise Failure(expected, found if isinstance(found, str) else _short(found), mistake)
+            raise Failure(expected, found if isinstance(found, str) else short(found), mistake)
 
     def own_source(self, make: Callable[[], Sequence[Tensor]]) -> None:
         """Fail unless all that ``make`` draws comes from the generator that it hands to the answer.
@@ -195,7 +218,7 @@ class Attempt:
         given = self() if callable(self.answer) else self.answer
         lines = given.splitlines() if isinstance(given, str) else given
         if not isinstance(lines, (list, tuple)) or not all(isinstance(t, str) for t in lines):
-            raise Failure("a list of lines, each a string", _short(given), "type")
+            raise Failure("a list of lines, each a string", short(given), "type")
         lines = [line for line in lines if line.strip() and not line.strip().startswith("#")]
         if not lines:
             raise Failure("a chain of lines", "no line", "not_answered")
@@ -213,7 +236,7 @@ class Attempt:
         return list(lines)
 
     def gradient(self, result: Tensor, source: Tensor, mistake: str = "detached") -> Tensor:
-        """The gradient of ``result.sum()`` by ``source``; a ``Failure`` if none flows."""
+        """The gradient of ``result.sum()`` with respect to ``source``, or a ``Failure``."""
         gradient = None
         if result.requires_grad:
             (gradient,) = torch.autograd.grad(
@@ -242,28 +265,3 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
     return True
-
-
-def _close(found: Any, expected: Any, rtol: float, atol: float) -> bool:
-    try:
-        a = torch.as_tensor(found).detach().double()
-        b = torch.as_tensor(expected).detach().double()
-    except (TypeError, ValueError, RuntimeError):
-        return False
-    return a.shape == b.shape and bool(torch.allclose(a, b, rtol=rtol, atol=atol))
-
-
-def _short(value: Any) -> str:
-    """A value in a few words: a student reads it in a line."""
-    if isinstance(value, Tensor):
-        if value.numel() == 1:
-            return f"{value.detach().double().item():.6g}"
-        if value.numel() <= 6 and value.ndim == 1:
-            numbers = ", ".join(f"{v:.5g}" for v in value.detach().double().tolist())
-            return f"[{numbers}]"
-        kind = str(value.dtype).removeprefix("torch.")
-        return f"a {kind} tensor of shape {list(value.shape)}"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    text = repr(value)
-    return text if len(text) <= 120 else text[:117] + "..."

@@ -16,6 +16,7 @@ from torch.distributions import Independent, Normal
 
 from vae_core.exercises._attempt import Attempt, Failure
 from vae_core.exercises._engine import Exercise
+from vae_core.exercises._values import short
 
 __all__ = ["EXERCISES"]
 
@@ -28,18 +29,28 @@ mean = Exercise(
     title="The log of a mean of exponentials",
     signature="log_mean_exp(log_weights) -> tensor of shape [batch], in nats; "
     "log_weights: [n, batch], one row a draw",
-    mistakes=("naive_logsumexp", "mean_of_logs", "missing_log_n", "sum_over_batch"),
-)
+    mistakes=("naive_logsumexp", "mean_of_logs", "missing_log_n", "divided_twice",
+              "one_per_draw", "one_number"),
+)  # fmt: skip
 
 
 def _log_mean(log_weights: Tensor) -> Tensor:
     return torch.logsumexp(log_weights, 0) - math.log(len(log_weights))
 
 
+def _one_each(found: Any, n: int, batch: int) -> None:
+    """Fail if there is one number for each draw, or a single one, in place of one an example."""
+    if isinstance(found, Tensor) and tuple(found.shape) == (n,):
+        raise Failure(f"the shape [{batch}]", f"[{n}]", "one_per_draw")
+    if isinstance(found, int | float) or (isinstance(found, Tensor) and found.ndim == 0):
+        raise Failure("one number for each example", "one number", "one_number")
+
+
 def _mean_mistakes(log_weights: Tensor) -> dict[str, Any]:
     right, n = _log_mean(log_weights), len(log_weights)
     return {
-        "missing_log_n": [right + math.log(n), right - math.log(n)],
+        "missing_log_n": right + math.log(n),
+        "divided_twice": right - math.log(n),
         "mean_of_logs": log_weights.mean(0),
     }
 
@@ -48,11 +59,8 @@ def _mean_mistakes(log_weights: Tensor) -> dict[str, Any]:
 def _mean_values(attempt: Attempt) -> None:
     for n, batch in [(6, 4), (50, 3)] + [(1, 2), (2000, 5)] * attempt.thorough:
         log_weights = 2 * attempt.normal(n, batch) - 1
-        found = attempt(log_weights)
-        if isinstance(found, Tensor) and tuple(found.shape) == (n,):
-            raise Failure(f"the shape [{batch}]", f"[{n}]", "sum_over_batch")
-        if isinstance(found, Tensor) and found.ndim == 0:
-            raise Failure("one number for each example", "one number", "sum_over_batch")
+        found = attempt.array(attempt(log_weights))
+        _one_each(found, n, batch)
         attempt.close(
             attempt.tensor(found, (batch,)),
             _log_mean(log_weights),
@@ -65,7 +73,7 @@ def _mean_values(attempt: Attempt) -> None:
 def _mean_extreme(attempt: Attempt) -> None:
     for level in (-10_000.0, 10_000.0):
         log_weights = attempt.normal(20, 3) + level
-        found = attempt(log_weights)
+        found = attempt.array(attempt(log_weights))
         if isinstance(found, Tensor) and not bool(torch.isfinite(found).all()):
             raise Failure(
                 f"finite numbers, for log-weights near {level:,.0f}", str(found), "naive_logsumexp"
@@ -75,6 +83,7 @@ def _mean_extreme(attempt: Attempt) -> None:
             _log_mean(log_weights),
             f"for log-weights near {level:,.0f}",
             mistakes=_mean_mistakes(log_weights),
+            size=1e4,
         )
 
 
@@ -85,7 +94,7 @@ def _mean_gradient(attempt: Attempt) -> None:
     attempt.close(
         attempt.gradient(found, log_weights),
         log_weights.detach().softmax(0),
-        "the gradient by the log-weights",
+        "the gradient with respect to the log-weights",
     )
 
 
@@ -98,14 +107,9 @@ size = Exercise(
     title="The effective sample size",
     signature="effective_sample_size(log_weights) -> tensor of shape [batch]; "
     "log_weights: [n, batch], one row a draw",
-    mistakes=(
-        "naive_logsumexp",
-        "log_weights_as_weights",
-        "raw_weights",
-        "inverse_count",
-        "sum_over_batch",
-    ),
-)
+    mistakes=("naive_logsumexp", "log_weights_as_weights", "raw_weights", "inverse_count",
+              "one_per_draw", "one_number"),
+)  # fmt: skip
 
 
 def _size(log_weights: Tensor) -> Tensor:
@@ -116,11 +120,8 @@ def _size(log_weights: Tensor) -> Tensor:
 def _size_values(attempt: Attempt) -> None:
     for n, batch in [(7, 4), (40, 3)] + [(1, 3), (500, 2)] * attempt.thorough:
         log_weights = attempt.normal(n, batch) - 0.5
-        found = attempt(log_weights)
-        if isinstance(found, Tensor) and tuple(found.shape) == (n,):
-            raise Failure(f"the shape [{batch}]", f"[{n}]", "sum_over_batch")
-        if isinstance(found, Tensor) and found.ndim == 0:
-            raise Failure("one number for each example", "one number", "sum_over_batch")
+        found = attempt.array(attempt(log_weights))
+        _one_each(found, n, batch)
         right, weights = _size(log_weights), log_weights.exp()
         squares = weights.square().sum(0)
         attempt.close(
@@ -142,14 +143,13 @@ def _size_extreme(attempt: Attempt) -> None:
         single = equal.clone()
         single[5] += 200
         log_weights = torch.cat([equal, single], 1)
-        found = attempt(log_weights)
+        found = attempt.array(attempt(log_weights))
         if isinstance(found, Tensor) and not bool(torch.isfinite(found).all()):
             raise Failure(
                 f"finite numbers, for log-weights near {level:,.0f}", str(found), "naive_logsumexp"
             )
-        attempt.close(
-            attempt.tensor(found, (2,)), _size(log_weights), f"for log-weights near {level:,.0f}"
-        )
+        what = f"for log-weights near {level:,.0f}"
+        attempt.close(attempt.tensor(found, (2,)), _size(log_weights), what, size=1e4)
 
 
 # --- one draw at a time ---------------------------------------------------------------------
@@ -182,7 +182,7 @@ def _feed(attempt: Attempt, log_weights: Tensor) -> tuple[Any, float, float]:
             step = Attempt(functools.partial(attempt.answer, state))
         found = step(log_weight)
         if not (isinstance(found, tuple | list) and len(found) == 3):
-            raise Failure("(state, log_mean, effective_size)", repr(found)[:100], "type")
+            raise Failure("(state, log_mean, effective_size)", short(found), "type")
         state, log_mean, effective = found
     return state, log_mean, effective
 
@@ -240,8 +240,8 @@ def _running_extreme(attempt: Attempt) -> None:
             raise Failure(f"a result {shown}", failure.found, "naive_logsumexp") from None
         if not (math.isfinite(log_mean) and math.isfinite(effective)):
             raise Failure(f"finite numbers {shown}", f"{log_mean}, {effective}", "naive_logsumexp")
-        attempt.close(attempt.number(log_mean), _log_mean(log_weights).item(), shown)
-        attempt.close(attempt.number(effective), _size(log_weights).item(), shown)
+        attempt.close(attempt.number(log_mean), _log_mean(log_weights).item(), shown, size=1e4)
+        attempt.close(attempt.number(effective), _size(log_weights).item(), shown, size=1e4)
 
 
 def _held(state: Any) -> int:
@@ -284,6 +284,7 @@ weighted = Exercise(
     "N(mu, sigma²); mu and log_sigma: [batch, latent]",
     mistakes=(
         "no_density_ratio",
+        "missing_log_q",
         "inverse_ratio",
         "missing_log_sigma",
         "naive_logsumexp",
@@ -312,7 +313,8 @@ def _weighted_values(attempt: Attempt) -> None:
             _log_mean(right),
             f"log P(X) from {n} draws",
             mistakes={
-                "no_density_ratio": [_log_mean(log_likelihood), _log_mean(log_likelihood + p)],
+                "no_density_ratio": _log_mean(log_likelihood),
+                "missing_log_q": _log_mean(log_likelihood + p),
                 "inverse_ratio": _log_mean(log_likelihood + q - p),
                 "missing_log_sigma": [
                     _log_mean(right - log_sigma.sum(-1)),
@@ -333,10 +335,10 @@ def _weighted_exact(attempt: Attempt) -> None:
         z = mu + log_sigma.exp() * attempt.normal(5, 2, d)
         log_likelihood = Normal(z, 0.5).log_prob(x).sum(-1) + level
         exact = Normal(0.0, math.sqrt(1.25)).log_prob(x).sum(-1) + level
-        found = attempt(log_likelihood, z, mu, log_sigma)
+        found = attempt.array(attempt(log_likelihood, z, mu, log_sigma))
         if isinstance(found, Tensor) and not bool(torch.isfinite(found).all()):
             raise Failure("finite numbers near −9,000", str(found), "naive_logsumexp")
-        attempt.close(attempt.tensor(found, (2,)), exact, "log P(X), known exactly")
+        attempt.close(attempt.tensor(found, (2,)), exact, "log P(X), known exactly", size=1e4)
 
 
 # --- the width of Q -------------------------------------------------------------------------

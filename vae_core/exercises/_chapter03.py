@@ -12,6 +12,7 @@ from torch import Tensor
 from vae_core.evaluation import OneLatent
 from vae_core.exercises._attempt import Attempt, Failure
 from vae_core.exercises._engine import Exercise
+from vae_core.exercises._values import short
 
 __all__ = ["EXERCISES"]
 
@@ -30,10 +31,12 @@ sampled = Exercise(
     mistakes=(
         "log_of_mean",
         "missing_log_q",
+        "kl_missing",
         "missing_log_2pi",
         "missing_log_sigma",
         "variance_for_sigma",
         "kl_sign",
+        "loss_for_bound",
         "spread_for_error",
         "variance_for_error",
     ),
@@ -46,8 +49,11 @@ closed = Exercise(
     signature="elbo_with_closed_kl(model, q, z) -> (value, standard_error), as elbo_from_draws",
     mistakes=(
         "log_of_mean",
+        "kl_missing",
         "kl_sign",
+        "loss_for_bound",
         "kl_missing_half",
+        "kl_doubled",
         "kl_missing_one",
         "variance_for_sigma",
         "spread_for_error",
@@ -77,7 +83,7 @@ def _cases(attempt: Attempt) -> list[tuple[OneLatent, Q, np.ndarray]]:
 
 def _pair(attempt: Attempt, found: Any) -> tuple[float, float]:
     if not (isinstance(found, tuple | list) and len(found) == 2):
-        raise Failure("(value, standard_error)", repr(found)[:100], "type")
+        raise Failure("(value, standard_error)", short(found), "type")
     return attempt.number(found[0]), attempt.number(found[1])
 
 
@@ -110,7 +116,8 @@ def _sampled_value(attempt: Attempt) -> None:
             f"the ELBO from {len(z)} draws",
             mistakes={
                 "log_of_mean": _log_mean(right),
-                "missing_log_q": [(likelihood + prior).mean(), likelihood.mean()],
+                "missing_log_q": (likelihood + prior).mean(),
+                "kl_missing": likelihood.mean(),
                 "missing_log_2pi": [right.mean() + HALF_LOG_2PI, right.mean() - HALF_LOG_2PI],
                 "missing_log_sigma": [
                     right.mean() - math.log(q[1]),
@@ -120,7 +127,8 @@ def _sampled_value(attempt: Attempt) -> None:
                     (likelihood + prior - wide).mean(),
                     (likelihood + prior - narrow).mean(),
                 ],
-                "kl_sign": [(likelihood - prior + log_q).mean(), -right.mean()],
+                "kl_sign": (likelihood - prior + log_q).mean(),
+                "loss_for_bound": -right.mean(),
             },
         )
 
@@ -140,7 +148,7 @@ def _sampled_tight(attempt: Attempt) -> None:
     z = q[0] + q[1] * attempt.normal(50).numpy()
     value, error = _pair(attempt, attempt(model, q, z))
     attempt.close(value, model.evidence, "the ELBO where Q is the posterior")
-    attempt.close(error, 0.0, "its standard error there", atol=1e-6)
+    attempt.close(error, 0.0, "its standard error there", atol=1e-6, size=10)
 
 
 @closed.step("gives the mean reconstruction less the divergence")
@@ -156,9 +164,11 @@ def _closed_value(attempt: Attempt) -> None:
             f"the ELBO, its reconstruction from {len(z)} draws",
             mistakes={
                 "log_of_mean": _log_mean(likelihood) - kl,
-                "kl_sign": [right + 2 * kl, -right, right + 2 * math.log(1 / sigma)],
+                "kl_missing": right + kl,
+                "kl_sign": [right + 2 * kl, right + 2 * math.log(1 / sigma)],
+                "loss_for_bound": -right,
+                "kl_doubled": right - kl,
                 "kl_missing_half": [
-                    right - kl,
                     right + kl - (sigma**2 + mean**2 - math.log(sigma) - 0.5),
                     right + kl - (sigma**2 + mean**2 - math.log(sigma) - 1),
                 ],
@@ -245,7 +255,14 @@ turns = Exercise(
     title="One round of raising the bound in turns",
     signature="bound_round(x, theta, m, t, alpha) -> (theta, m, t) after one round; x: NumPy array "
     "[n] of observations, m: [n], the means of their Q, t: their common standard deviation",
-    mistakes=("stale_q", "missing_variance", "variance_for_sigma"),
+    mistakes=(
+        "stale_q",
+        "missing_variance",
+        "variance_for_sigma",
+        "share_ignored",
+        "share_reversed",
+        "theta_forgotten",
+    ),
 )
 
 
@@ -266,7 +283,7 @@ def _round_cases(attempt: Attempt) -> list[tuple[np.ndarray, float, np.ndarray, 
 
 def _three(attempt: Attempt, found: Any, n: int) -> tuple[float, Tensor, float]:
     if not (isinstance(found, tuple | list) and len(found) == 3):
-        raise Failure("(theta, m, t)", repr(found)[:100], "type")
+        raise Failure("(theta, m, t)", short(found), "type")
     return (
         attempt.number(found[0]),
         attempt.tensor(found[1], (n,)),
@@ -279,7 +296,19 @@ def _turns_q(attempt: Attempt) -> None:
     for x, theta, m, t, alpha in _round_cases(attempt):
         found = _three(attempt, attempt(x, theta, m, t, alpha), len(x))
         _, right_m, right_t = _round(x, theta, m, t, alpha)
-        attempt.close(found[1], torch.as_tensor(right_m), f"the means after a share of {alpha}")
+        best_m = theta * x / (theta**2 + 1)
+        attempt.close(
+            found[1],
+            torch.as_tensor(right_m),
+            f"the means after a share of {alpha}",
+            mistakes={
+                "share_ignored": torch.as_tensor(best_m),
+                "share_reversed": torch.as_tensor((1 - alpha) * best_m + alpha * m),
+                "theta_forgotten": [
+                    torch.as_tensor(m + alpha * (best - m)) for best in (x, x / theta)
+                ],
+            },
+        )
         variance = 1 / (theta**2 + 1)
         attempt.close(
             found[2],
@@ -316,7 +345,7 @@ def _turns_em(attempt: Attempt) -> None:
         attempt.require(now >= last - 1e-9, "log P(data) never to fall for α = 1", "that it fell")
         last = now
         theta, found_m, t = _three(attempt, attempt(x, theta, m, t, 1.0), len(x))
-        m = found_m.numpy()
+        m = found_m.double().numpy()
 
 
 # --- a derivation ---------------------------------------------------------------------------

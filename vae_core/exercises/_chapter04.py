@@ -21,12 +21,14 @@ kl = Exercise(
     "mu and log_sigma: [batch, latent]",
     mistakes=(
         "kl_missing_half",
+        "kl_doubled",
         "kl_sign",
         "kl_missing_one",
         "kl_reversed",
         "log_variance",
         "no_exp",
         "mean_over_pixels",
+        "not_summed",
         "mean_over_batch",
         "sum_over_batch",
         "detached_sigma",
@@ -54,9 +56,8 @@ def _mistaken(mu: Tensor, log_sigma: Tensor) -> dict[str, Tensor | list[Tensor]]
         "kl_missing_half": [
             (printed - 0.5).sum(-1),
             (printed - 1).sum(-1),
-            (2 * half - log_sigma).sum(-1),
-            (2 * right),
         ],
+        "kl_doubled": 2 * right,
         "kl_sign": [-right, (half + log_sigma).sum(-1)],
         "kl_missing_one": [(half + 0.5 - log_sigma).sum(-1), (half - 0.5 - log_sigma).sum(-1)],
         "kl_reversed": back,
@@ -73,17 +74,18 @@ def _mistaken(mu: Tensor, log_sigma: Tensor) -> dict[str, Tensor | list[Tensor]]
 @kl.step("gives one finite number for each example")
 def _shape(attempt: Attempt) -> None:
     mu, log_sigma = attempt.normal(5, 3), 0.5 * attempt.normal(5, 3)
-    found = attempt(mu, log_sigma)
+    found = attempt.array(attempt(mu, log_sigma))
     right = _reference(mu, log_sigma)
     if isinstance(found, Tensor) and found.ndim == 0:
         betrayed = {"sum_over_batch": right.sum(), "mean_over_batch": right.mean()}
         attempt.close(found, right, "one number for each example", mistakes=betrayed)
-    attempt.tensor(found, (5,), shapes={(5, 3): "mean_over_pixels"})
+    attempt.tensor(found, (5,), shapes={(5, 3): "not_summed"})
 
 
 @kl.step("gives the divergence in nats")
 def _values(attempt: Attempt) -> None:
-    for batch, latent in [(4, 2), (7, 5)] + [(3, 1), (1, 40)] * attempt.thorough:
+    # Not two latents: half of a divergence would look like the mean over them.
+    for batch, latent in [(4, 3), (7, 5)] + [(3, 1), (1, 40)] * attempt.thorough:
         mu, log_sigma = attempt.normal(batch, latent), 0.7 * attempt.normal(batch, latent)
         found = attempt.tensor(attempt(mu, log_sigma), (batch,))
         attempt.close(
@@ -109,11 +111,11 @@ def _gradient(attempt: Attempt) -> None:
     by_mu = attempt.gradient(found, mu)
     by_log_sigma = attempt.gradient(found, log_sigma, "detached_sigma")
     right = _reference(mu, log_sigma)
-    attempt.close(by_mu, attempt.gradient(right, mu), "the gradient by mu")
+    attempt.close(by_mu, attempt.gradient(right, mu), "the gradient with respect to mu")
     attempt.close(
         by_log_sigma,
         attempt.gradient(right, log_sigma),
-        "the gradient by log_sigma",
+        "the gradient with respect to log_sigma",
         mistakes={"detached_sigma": [torch.full_like(log_sigma, -1), 0 * log_sigma]},
     )
 
@@ -125,7 +127,14 @@ full = Exercise(
     title="A full covariance, by its triangular factor",
     signature="kl_full_covariance(mu, factor) -> tensor of shape [batch], in nats; mu: [batch, k], "
     "factor: [batch, k, k], lower triangular with a positive diagonal, Sigma = factor @ factor.mT",
-    mistakes=("kl_missing_half", "kl_sign", "kl_missing_one", "missing_log_sigma", "log_variance"),
+    mistakes=(
+        "kl_missing_half",
+        "kl_doubled",
+        "kl_sign",
+        "kl_missing_one",
+        "missing_log_det",
+        "log_det_factor",
+    ),
 )
 
 
@@ -157,11 +166,12 @@ def _full_values(attempt: Attempt) -> None:
             right,
             f"the divergences of {batch} Gaussians in {k} dimensions",
             mistakes={
-                "kl_missing_half": [2 * right, squares - 0.5 * log_det - k / 2, squares - log_det],
+                "kl_missing_half": [squares - 0.5 * log_det - k / 2, squares - 0.5 * log_det - k],
+                "kl_doubled": [2 * right, squares - log_det],
                 "kl_sign": [-right, right + log_det],
                 "kl_missing_one": [right + k / 2, right - k / 2],
-                "missing_log_sigma": right + log_det / 2,
-                "log_variance": [right + log_det / 4, right - log_det / 2],
+                "missing_log_det": right + log_det / 2,
+                "log_det_factor": [right + log_det / 4, right - log_det / 2],
             },
         )
 
@@ -220,7 +230,7 @@ sweep = Exercise(
     title="The divergence weighed by a factor",
     signature="kl_factor_sweep(betas, v) -> a dict from each beta to (w, the codes' variance), as "
     "the chapter's train_tiny finds them with beta times the divergence, for data of variance v",
-    mistakes=("kl_missing_half",),
+    mistakes=("kl_missing_half", "kl_doubled"),
 )
 
 
@@ -247,7 +257,7 @@ def _sweep_values(attempt: Attempt) -> None:
             w**2,
             used,
             f"the decoder's w squared with beta = {beta:g} and v = {v:.3g}",
-            mistakes={"kl_missing_half": [twice, 2 * used]},
+            mistakes={"kl_doubled": twice, "kl_missing_half": 2 * used},
             rtol=0.02,
             atol=0.02,
         )

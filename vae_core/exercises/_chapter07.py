@@ -14,6 +14,7 @@ from torch.distributions import Normal
 from vae_core.distributions import DiagonalGaussian
 from vae_core.exercises._attempt import Attempt, Failure
 from vae_core.exercises._engine import Exercise
+from vae_core.exercises._values import short
 
 __all__ = ["EXERCISES"]
 
@@ -29,6 +30,8 @@ log_p = Exercise(
         "mean_of_logs",
         "missing_log_n",
         "no_density_ratio",
+        "missing_log_q",
+        "missing_prior",
         "inverse_ratio",
         "mean_over_batch",
     ),
@@ -60,7 +63,7 @@ def _finite(attempt: Attempt, found: Any, shape: Sequence[int], what: str) -> Te
 @log_p.step("gives one finite number for each image")
 def _log_p_shape(attempt: Attempt) -> None:
     three = _three(attempt, 6, 4)
-    found = attempt(*three)
+    found = attempt.array(attempt(*three))
     if isinstance(found, Tensor) and found.ndim == 0:
         mean = _log_mean(three[0] + three[1] - three[2]).mean()
         attempt.close(
@@ -81,12 +84,9 @@ def _log_p_values(attempt: Attempt) -> None:
             mistakes={
                 "mean_of_logs": log_w.mean(0),
                 "missing_log_n": log_w.logsumexp(0),
-                "no_density_ratio": [
-                    _log_mean(log_p_x),
-                    _log_mean(log_p_x + log_p_z),
-                    _log_mean(log_p_x - log_q),
-                    log_p_x.logsumexp(0),
-                ],
+                "no_density_ratio": [_log_mean(log_p_x), log_p_x.logsumexp(0)],
+                "missing_log_q": _log_mean(log_p_x + log_p_z),
+                "missing_prior": _log_mean(log_p_x - log_q),
                 "inverse_ratio": [_log_mean(log_p_x + log_q - log_p_z), _log_mean(-log_w)],
             },
         )
@@ -108,9 +108,10 @@ def _log_p_exact(attempt: Attempt) -> None:
 def _log_p_small(attempt: Attempt) -> None:
     for shift in (-900.0, 900.0):  # black-and-white digits; grey ones have densities
         log_p_x, log_p_z, log_q = _three(attempt, 6, 4)
-        found = attempt(log_p_x + shift, log_p_z, log_q)
+        found = attempt.array(attempt(log_p_x + shift, log_p_z, log_q))
         found = _finite(attempt, found, (4,), f"a finite number for log P(X|z) near {shift:g}")
-        attempt.close(found, _log_mean(log_p_x + log_p_z - log_q) + shift, "log P(X)")
+        right = _log_mean(log_p_x + log_p_z - log_q) + shift
+        attempt.close(found, right, "log P(X)", size=1e3)
 
 
 stream = Exercise(
@@ -138,7 +139,7 @@ def _ess(log_w: Tensor) -> Tensor:
 
 def _pair(attempt: Attempt, found: Any, what: str) -> tuple[float, float]:
     if not isinstance(found, (tuple, list)) or len(found) != 2:
-        raise Failure("two numbers, the bound and the effective sample size", repr(found), "type")
+        raise Failure("two numbers, the bound and the effective sample size", short(found), "type")
     try:
         return attempt.number(found[0]), attempt.number(found[1])
     except Failure as failure:
@@ -165,7 +166,7 @@ def _judge(attempt: Attempt, parts: list[Tensor], heavy: bool = False) -> None:
         bound,
         _log_mean(whole).item(),
         "the log of the mean weight",
-        rtol=1e-6,
+        size=1e3 if heavy else 1.0,
         mistakes={
             "missing_log_n": whole.logsumexp(0).item(),
             "mean_of_logs": [whole.mean().item(), means.mean().item()],
@@ -180,7 +181,7 @@ def _judge(attempt: Attempt, parts: list[Tensor], heavy: bool = False) -> None:
         effective,
         _ess(whole).item(),
         "the effective sample size",
-        rtol=1e-6,
+        size=1e3 if heavy else 1.0,
         mistakes={
             "squares_not_rescaled": _stale_squares(parts, 0) + _stale_squares(parts, 1),
             "unequal_portions": [
@@ -254,27 +255,38 @@ active = Exercise(
     signature="active_units(encode, images, threshold) -> a whole number; encode(images) gives "
     "Q(z|X) with .mean and .log_sigma, [images, latent]; a latent is active if the variance of "
     "its mean over the images is above the threshold",
-    mistakes=("sampled_mean", "variance_for_sigma", "transposed", "uncentred"),
+    mistakes=(
+        "sampled_mean",
+        "posterior_variance",
+        "variance_for_sigma",
+        "transposed",
+        "uncentred",
+    ),
 )
 
 
 @active.step("counts the latents whose mean moves with the image")
 def _active_count(attempt: Attempt) -> None:
-    for n, latent, used in [(200, 12, 4), (150, 30, 7)] + [(400, 8, 0)] * attempt.thorough:
+    # The counts that mistakes lead to are more than one apart from the right one and each other.
+    for n, latent, used in [(200, 21, 7), (150, 34, 9)] + [(400, 12, 0)] * attempt.thorough:
         threshold = 0.01
         images = attempt.normal(n, latent)
-        # Used latents move by much; of the rest one sits aside and two tremble.
+        # Used latents move by much, and Q is narrow in them; of the rest three sit aside and two
+        # tremble, and Q is narrow in one.
         spread = torch.full((latent,), 0.002, dtype=images.dtype)
         spread[-used or latent :] = 0.7
         spread[[0, 2]] = 0.05
         offset = torch.zeros(latent, dtype=images.dtype)
-        offset[1] = 1.5
+        offset[[1, 3, 4]] = 1.5
         centred = (images - images.mean(0)) / images.std(0)
         mean = centred * spread + offset
-        log_sigma = torch.where(spread > 0.5, -1.0, 0.0).to(mean.dtype).expand_as(mean).clone()
+        wide = spread < 0.5
+        wide[5] = False
+        log_sigma = torch.where(wide, 0.0, -3.5).to(mean.dtype).expand_as(mean).clone()
         q = DiagonalGaussian(mean, log_sigma)
-        found = attempt(lambda _, q=q: q, images, threshold)
-        count = attempt.number(found)
+        count = attempt.number(attempt(lambda _, q=q: q, images, threshold))
+        # The variance of a draw of Q is that of the mean and that of Q around it.
+        drawn = int((mean.var(0) + q.sigma.square().mean(0) > threshold).sum())
         means_square = int((mean.square().mean(0) > threshold).sum())
         across = int((mean.var(1) > threshold).sum())
         attempt.close(
@@ -283,7 +295,8 @@ def _active_count(attempt: Attempt) -> None:
             f"active latents of {latent}",
             mistakes={
                 "variance_for_sigma": int((mean.std(0) > threshold).sum()),
-                "sampled_mean": latent,
+                "sampled_mean": drawn,
+                "posterior_variance": int(wide.sum()),
                 "transposed": across,
                 "uncentred": means_square,
             },

@@ -12,6 +12,7 @@ from torch.distributions import Normal, kl_divergence
 
 from vae_core.exercises._attempt import Attempt, Failure
 from vae_core.exercises._engine import Exercise
+from vae_core.exercises._values import short
 
 __all__ = ["EXERCISES"]
 
@@ -27,11 +28,12 @@ student = Exercise(
 
 
 def _array(attempt: Attempt, found: Any, shape: tuple[int, ...]) -> np.ndarray:
-    if not isinstance(found, np.ndarray):
-        raise Failure("a NumPy array", repr(found)[:80], "type")
+    found = attempt.array(found)
+    if not isinstance(found, Tensor):
+        raise Failure("a NumPy array", short(found), "type")
     if found.shape != shape:
         raise Failure(f"the shape {list(shape)}", f"{list(found.shape)}", "shape")
-    return found
+    return found.detach().numpy()
 
 
 @student.step("gives one number for each z, the median for the median")
@@ -92,7 +94,7 @@ def _line(x: Tensor, y: Tensor) -> tuple[float, float]:
 def _decay_compare(attempt: Attempt, sigmas: Tensor, gaps: Tensor, what: str) -> None:
     found = attempt(sigmas, gaps)
     if not isinstance(found, (tuple, list)) or len(found) != 2:
-        raise Failure("a pair of numbers, rate and constant", repr(found)[:100], "type")
+        raise Failure("a pair of numbers, rate and constant", short(found), "type")
     rate, constant = attempt.number(found[0]), attempt.number(found[1])
     x, y = sigmas.log(), gaps.log()
     slope, height = _line(x, y)
@@ -146,7 +148,7 @@ def _expressions(attempt: Attempt) -> dict[str, Any]:
 
     given = attempt() if callable(attempt.answer) else attempt.answer
     if not isinstance(given, dict) or not all(isinstance(v, str) for v in given.values()):
-        raise Failure("a dict of strings", repr(given)[:100], "type")
+        raise Failure("a dict of strings", short(given), "type")
     X, w = sp.symbols("X w", positive=True)
     found = {}
     for key in ("g", "slope", "score", "d", "a", "c"):

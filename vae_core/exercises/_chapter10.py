@@ -100,7 +100,7 @@ own = Exercise(
     signature="gain_of_own_sigmas(errors) -> a number, in nats an image: how much the best bound "
     "gains when each pixel gets its own sigma in place of a common one; errors: [pixels], the mean "
     "squared error of each pixel, all positive",
-    mistakes=("mean_over_pixels", "missing_half_square", "gain_sign", "variance_for_sigma"),
+    mistakes=("mean_over_pixels", "lost_half", "gain_sign", "variance_for_sigma"),
 )
 
 
@@ -120,12 +120,11 @@ def _own(attempt: Attempt) -> None:
             f"the gain over {pixels} pixels",
             mistakes={
                 "mean_over_pixels": [right / pixels, 2 * right / pixels],
-                "missing_half_square": 2 * right,
+                "lost_half": 2 * right,
                 "gain_sign": [-right, -2 * right],
                 "variance_for_sigma": [
                     (spread.mean().log() - spread.log()).sum(),
                     0.5 * (spread.mean().log() - spread.log()).sum(),
-                    right / 2,
                 ],
             },
         )
@@ -146,7 +145,7 @@ columns = Exercise(
     title="Which directions live",
     signature="column_lengths(eigenvalues, sigma) -> tensor as eigenvalues: the length of the "
     "decoder's column along each principal axis, in the best linear VAE with that sigma",
-    mistakes=("variance_for_sigma", "noise_not_subtracted", "collapse_missed"),
+    mistakes=("variance_for_sigma", "noise_not_subtracted", "roots_subtracted", "collapse_missed"),
 )
 
 
@@ -158,7 +157,7 @@ def _columns(attempt: Attempt) -> None:
         below = noise * (0.1 + torch.rand(3, generator=attempt.generator).double() * 0.8)
         values = torch.cat([above, below]).sort(descending=True).values
         left, by_sigma = values - noise, values - sigma
-        found = attempt(values, sigma)
+        found = attempt.array(attempt(values, sigma))
         missed = isinstance(found, Tensor) and found.shape == (7,) and bool(found.isnan().any())
         attempt.require(not missed, "a length for each direction", found, "collapse_missed")
         attempt.close(
@@ -175,6 +174,8 @@ def _columns(attempt: Attempt) -> None:
                 "noise_not_subtracted": [
                     values.sqrt(),
                     torch.where(left > 0, values.sqrt(), 0.0),
+                ],
+                "roots_subtracted": [
                     values.sqrt() - sigma,
                     (values.sqrt() - sigma).clamp(min=0),
                 ],

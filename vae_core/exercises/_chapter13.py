@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vae_core.exercises._attempt import Attempt, Failure
 from vae_core.exercises._engine import Exercise
+from vae_core.exercises._values import short
 
 __all__ = ["EXERCISES"]
 
@@ -118,8 +119,11 @@ def _angle(attempt: Attempt) -> None:
             mistakes={
                 "radians": angles.max() * math.pi / 180,
                 "smallest_angle": angles.min(),
+                # Not the angle 0, which is cut off a cosine above 1, but comes of much else too.
                 "not_orthonormal": [
-                    torch.rad2deg(v.clamp(max=1).arccos()).max() for v in (raw, scaled)
+                    angle
+                    for v in (raw, scaled)
+                    if (angle := torch.rad2deg(v.clamp(max=1).arccos()).max()) > 0
                 ],
                 "axes_for_space": [between.max(), between.mean(), between.min()],
             },
@@ -144,7 +148,7 @@ def _predicted(attempt: Attempt, codes: Array, labels: Any, new: Array) -> Any:
     try:
         array = np.asarray(found).astype(float)
     except (TypeError, ValueError):
-        raise Failure("an array of classes", repr(found)[:80], "type") from None
+        raise Failure("an array of classes", short(found), "type") from None
     attempt.require(
         array.shape == (len(new),), f"the shape [{len(new)}]", f"{array.shape}", "shape"
     )

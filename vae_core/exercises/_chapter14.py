@@ -20,8 +20,8 @@ weights = Exercise(
     signature="imputation_weights(log_likelihood, log_prior, log_q) -> tensor [draws, batch], the "
     "normalised importance weight of each draw; each argument [draws, batch]: log P(X_o|z) of the "
     "observed pixels, log P(z), log Q(z)",
-    mistakes=("naive_logsumexp", "no_density_ratio", "inverse_ratio", "sum_over_batch",
-              "sum_not_one"),
+    mistakes=("naive_logsumexp", "no_density_ratio", "missing_log_q", "missing_prior",
+              "inverse_ratio", "normalised_over_batch", "sum_not_one"),
 )  # fmt: skip
 
 
@@ -35,16 +35,14 @@ def _weights(attempt: Attempt) -> None:
             torch.softmax(logs, 0),
             f"the weights of {draws} draws for each of {batch} images",
             mistakes={
-                "no_density_ratio": [
-                    torch.softmax(likelihood, 0),
-                    torch.softmax(likelihood + prior, 0),
-                    torch.softmax(likelihood - q, 0),
-                ],
+                "no_density_ratio": torch.softmax(likelihood, 0),
+                "missing_log_q": torch.softmax(likelihood + prior, 0),
+                "missing_prior": torch.softmax(likelihood - q, 0),
                 "inverse_ratio": [
                     torch.softmax(likelihood - prior + q, 0),
                     torch.softmax(-logs, 0),
                 ],
-                "sum_over_batch": [
+                "normalised_over_batch": [
                     torch.softmax(logs, 1),
                     torch.softmax(logs.flatten(), 0).view_as(logs),
                 ],
@@ -57,7 +55,7 @@ def _weights(attempt: Attempt) -> None:
 def _weights_large(attempt: Attempt) -> None:
     for shift in (-4000.0, 4000.0):
         likelihood, prior, q = (2 * attempt.normal(6, 3) + s for s in (shift, -5, 0))
-        found = attempt(likelihood, prior, q)
+        found = attempt.array(attempt(likelihood, prior, q))
         finite = isinstance(found, Tensor) and bool(torch.isfinite(found).all())
         attempt.require(finite, f"finite weights near {shift:g} nats", found, "naive_logsumexp")
         attempt.close(
@@ -65,6 +63,7 @@ def _weights_large(attempt: Attempt) -> None:
             torch.softmax(likelihood + prior - q, 0),
             f"the weights near {shift:g} nats",
             mistakes={"naive_logsumexp": torch.zeros(6, 3)},
+            size=1e4,
         )
 
 
@@ -76,7 +75,13 @@ filled = Exercise(
     signature="imputed(x, observed, weights, decoded) -> images [batch, height, width] and "
     "effective sample sizes [batch]; x: [batch, height, width]; observed: bool, as x; weights: "
     "[draws, batch], normalised; decoded: pixel means of the draws, [draws, batch, height, width]",
-    mistakes=("weights_ignored", "given_overwritten", "mask_inverted", "draws_counted"),
+    mistakes=(
+        "weights_ignored",
+        "given_overwritten",
+        "mask_inverted",
+        "draws_counted",
+        "inverse_count",
+    ),
 )
 
 
@@ -106,13 +111,13 @@ def _filled(attempt: Attempt) -> None:
             1 / weight.square().sum(0),
             "the effective sample sizes",
             mistakes={
+                "inverse_count": weight.square().sum(0),
                 "draws_counted": [
                     torch.full((4,), float(draws)),
                     (weight > 1e-3).sum(0),
-                    weight.square().sum(0),
                     draws * weight.square().sum(0),
+                    weight.sum(0),
                 ],
-                "weights_ignored": weight.sum(0),
             },
         )
 
@@ -168,13 +173,20 @@ paired = Exercise(
     title="A difference with its standard error",
     signature="paired_difference(first, second) -> the mean of first - second and its standard "
     "error, two numbers; both [n], entry i of both from the same seed and the same test images",
-    mistakes=("unpaired_error", "spread_for_error", "difference_sign", "variance_for_sigma"),
+    mistakes=(
+        "unpaired_error",
+        "spread_for_error",
+        "difference_sign",
+        "variance_for_sigma",
+        "divided_by_n",
+    ),
 )
 
 
 @paired.step("pairs what belongs together")
 def _paired(attempt: Attempt) -> None:
-    for n in [10, 25] + [4] * attempt.thorough:
+    # Not 10: its two standard deviations, by n and by n - 1, differ by a plain factor.
+    for n in [12, 25] + [4] * attempt.thorough:
         common = 3 * attempt.normal(n)
         first, second = (common + 0.5 * attempt.normal(n) + shift for shift in (0.7, 0.0))
         gaps = first - second
@@ -200,7 +212,8 @@ def _paired(attempt: Attempt) -> None:
                     (first.std() + second.std()) / math.sqrt(n),
                 ],
                 "spread_for_error": [gaps.std(), gaps.std(correction=0)],
-                "variance_for_sigma": [gaps.var() / n, gaps.var(), gaps.std() / n],
+                "variance_for_sigma": [gaps.var() / n, gaps.var()],
+                "divided_by_n": gaps.std() / n,
             },
         )
 

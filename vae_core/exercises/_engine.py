@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vae_core._progress import in_notebook
+from vae_core import _text
+from vae_core.exercises import _apart
 from vae_core.exercises._attempt import Attempt, Failure
-from vae_core.exercises._guard import Hung, guarded
+from vae_core.exercises._guard import Hung, guarded, kept
 from vae_core.exercises._mistakes import GENERAL, MISTAKES
 
 __all__ = ["CheckFailed", "Exercise", "Report", "Result"]
@@ -21,7 +22,18 @@ STEP_LIMIT = 60.0  # seconds of a whole step, its reference included
 
 
 class CheckFailed(AssertionError):
-    """An answer that is not right yet; its text is the report."""
+    """An answer that is not right yet; ``report`` says why, and so does its text.
+
+    In a notebook, where the report is shown anyway, it is one line without a traceback.
+    """
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(f"\n{report!r}")
+        self.report = report
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback: none of the paths that are in one."""
+        return [f"{type(self).__name__}: {self.report.title}: not yet; the report says why."]
 
 
 @dataclass(frozen=True)
@@ -76,10 +88,11 @@ class Report:
 
     def __repr__(self) -> str:
         # Wrapped: in a traceback, and so on nbgrader's feedback, a long line is cut off.
-        return "\n".join(
+        lines = (
             textwrap.fill(line, WIDTH, subsequent_indent=" " * (len(line) - len(line.lstrip()) + 2))
             for line in self._lines()
         )
+        return _text.fitting("\n".join(lines))
 
     def _repr_html_(self) -> str:
         rows = "\n".join(html.escape(line) for line in self._lines())
@@ -119,17 +132,61 @@ class Exercise:
         return add
 
     def check(self, answer: Any, *, seed: int = 0, thorough: bool = False) -> Report:
-        """Try ``answer``; see ``vae_core.exercises.check``."""
+        """Try ``answer`` in a process of its own; see ``vae_core.exercises.check``.
+
+        In this process where there can be no other (and inside another check): then what it changes
+        is put back as far as it can be, and an answer stuck outside Python cannot be stopped.
+        """
         results: list[Result] = []
         failed = False
-        for name, function, alone in self.steps:
+        while len(results) < len(self.steps):
+            name, _, alone = self.steps[len(results)]
             if failed and not alone:
                 results.append(Result(name, None))
                 continue
+            found = self._apart(answer, seed, thorough, len(results))
+            if found is None:
+                with kept():
+                    found = list(self.results(answer, seed, thorough, len(results)))
+            results += found
+            failed = failed or not all(result.ok for result in found)
+        return Report(self.name, self.title, tuple(results))
+
+    def results(self, answer: Any, seed: int, thorough: bool, start: int = 0) -> Iterator[Result]:
+        """Try ``answer`` in this process: what each step from ``start`` on says."""
+        failed = False
+        for name, function, alone in self.steps[start:]:
+            if failed and not alone:
+                yield Result(name, None)
+                continue
             result = self._try(name, function, Attempt(answer, seed=seed, thorough=thorough))
             failed = failed or not result.ok
-            results.append(result)
-        return Report(self.name, self.title, tuple(results))
+            yield result
+
+    def _apart(self, answer: Any, seed: int, thorough: bool, start: int) -> list[Result] | None:
+        """What the steps from ``start`` on say in a process of its own, up to one that ends it.
+
+        None where no other process can be had.
+        """
+        if not _apart.wanted():
+            return None
+        name = self.steps[start][0]
+        try:
+            blob = _apart.packed(answer)
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"[:300]
+            return [Result(name, False, _apart.SENT, what, "not_sent")]
+        try:
+            told, end, code = _apart.tried(
+                self.name, blob, seed=seed, thorough=thorough, start=start
+            )
+        except _apart.NoProcess:
+            return None
+        results = [Result(**result) for result in told]
+        if end not in ("done", "clean"):
+            name = self.steps[start + len(results)][0]
+            results.append(_ended(name, end, code))
+        return results
 
     def _try(self, name: str, function: StepFunction, attempt: Attempt) -> Result:
         try:
@@ -138,17 +195,37 @@ class Exercise:
             return Result(name, False, failure.expected, failure.found, failure.mistake)
         except Hung as error:
             return Result(name, False, "a result in time", str(error), "hung")
-        except Exception as error:  # the answer gave something that no step foresaw
-            found = f"something that led to {type(error).__name__}: {error}"[:300]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the answer gave something that no step foresaw
+            found = f"something that led to {type(error).__name__}: {_said(error)}"[:300]
             return Result(name, False, "a result of the kind that was asked for", found, "type")
         return Result(name, True)
 
 
-def show(report: Report) -> None:
-    """Display a report: as HTML in a notebook, as text elsewhere."""
-    if in_notebook():
-        from IPython.display import display
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException:  # an answer may raise an error of its own making
+        return "(an error that has no text)"
 
-        display(report)
-    else:
-        print(report)
+
+# How a process may end that tries an answer, by its exit code; minus a signal.
+_SIGNALS = {4: "illegal instruction", 6: "abort", 7: "bus error", 8: "arithmetic error"}
+_SIGNALS |= {11: "segmentation fault"}
+
+
+def _ended(name: str, end: str, code: int) -> Result:
+    """What is said of the step in which the process ended that tried it."""
+    if end.startswith("hung "):
+        seconds = end.removeprefix("hung ")
+        return Result(name, False, "a result in time", f"not back after {seconds} s", "hung")
+    if end == "lost":
+        found = "the process that tries answers ended, twice: restart the kernel"
+        return Result(name, False, "a result", found)
+    found = f"a process that ended itself, with the exit code {code}"
+    if code == -9:
+        found = "a process that the system ended: was too much memory asked for?"
+    elif code < 0:
+        found = f"a process that crashed ({_SIGNALS.get(-code, f'signal {-code}')})"
+    return Result(name, False, "a result", found, "died")

@@ -12,6 +12,12 @@ GENERAL: dict[str, str] = {
     "not_answered": "This one has not been answered yet.",
     "raises": "Your function stopped with an error. Call it by hand with the inputs shown.",
     "hung": "Your function did not come back in time. Is there a loop that never ends?",
+    "died": "Your function ended the process that it ran in. Does it call exit, or ask for more "
+    "memory than there is?",
+    "replaced": "Your function replaces a part of torch or of what checks it. Work with what is "
+    "there.",
+    "not_sent": "Answers are tried in a process of their own, and this one cannot be sent there: "
+    "it refers to something that lives in this notebook only. Make that inside the function.",
     "none": "Your function returned None. Did it end without a return?",
     "type": "The result is not of the type that was asked for.",
     "shape": "The result has the wrong shape. Which dimensions are summed, which are kept?",
@@ -24,7 +30,14 @@ GENERAL: dict[str, str] = {
 # The mistakes of the subject; an exercise names those that apply to it.
 MISTAKES: dict[str, str] = {
     "kl_missing_half": "The squares come without their factor ½, as in the tutorial's code. That "
-    "is the divergence from another prior, with half the variance.",
+    "is, up to a constant, the divergence from another prior, with half the variance.",
+    "kl_doubled": "This is twice the divergence. It has its minimum at the same prior, but weighs "
+    "twice as much against the reconstruction: a β of 2.",
+    "half_the_weight": "The squared error weighs half of what it should against the divergence: "
+    "one of the two has a factor too many.",
+    "kl_missing": "The divergence is missing: this is the reconstruction alone, and no bound.",
+    "loss_for_bound": "All of it has the wrong sign: this is the loss, minus the bound.",
+    "lost_half": "This is twice what was asked for: a factor ½ has been lost.",
     "kl_sign": "The divergence, or a part of it, has the wrong sign. A divergence is never "
     "negative, and the ELBO subtracts it.",
     "kl_missing_one": "The divergence is off by a constant in each dimension: at the prior itself "
@@ -37,7 +50,16 @@ MISTAKES: dict[str, str] = {
     "exponential is missing.",
     "variance_for_sigma": "A variance stands where a standard deviation is meant, or the reverse.",
     "mean_over_pixels": "The terms are averaged over pixels or latents, where they must be summed: "
-    "this weighs one part of the objective hundreds of times too little.",
+    "what they make up counts too little, by the factor of their number.",
+    "not_summed": "There is still one number for each pixel or latent: those of an example have "
+    "not been added up.",
+    "constant_once": "The constant of the density is counted once, where each pixel has its own.",
+    "one_number": "There is a single number for the whole batch, where each example has its own.",
+    "one_per_draw": "There is one number for each draw, where each example has one: the wrong "
+    "dimension has been averaged away.",
+    "sum_over_draws": "The draws are added up, where their mean is asked.",
+    "normalised_over_batch": "What has to sum to one for each example has been divided by a sum "
+    "over the batch.",
     "sum_over_batch": "The terms are summed over the batch, where each example has its own number "
     "or the mean is asked.",
     "mean_over_batch": "The batch has been averaged away, where each example has its own number.",
@@ -45,6 +67,10 @@ MISTAKES: dict[str, str] = {
     "does not integrate to 1.",
     "missing_log_2pi": "The constant ½ log 2π of each dimension is missing, so this is no "
     "log-density: its exponential does not integrate to 1.",
+    "missing_log_det": "The logarithm of the determinant is missing, so that the width of Q costs "
+    "nothing.",
+    "log_det_factor": "The logarithm of the determinant is off by a factor 2: that of the factor "
+    "is half that of the covariance.",
     "missing_log_sigma": "The term log σ is missing, so that a larger σ costs nothing: the density "
     "does not integrate to 1.",
     "missing_half_square": "The square stands without its factor ½.",
@@ -62,6 +88,7 @@ MISTAKES: dict[str, str] = {
     "were computed.",
     "mean_of_logs": "This is the mean of the logs where the log of the mean is asked. By Jensen's "
     "inequality it is too low.",
+    "divided_twice": "The number of draws has been divided by twice.",
     "missing_log_n": "The result grows with the number of draws: the log of a sum is not the log "
     "of a mean.",
     "no_density_ratio": "The draws come from Q and are weighted as if they came from the prior: "
@@ -91,7 +118,7 @@ MISTAKES: dict[str, str] = {
     "baseline_missing": "Nothing is subtracted from f. The estimate is right on average, and its "
     "variance is that of the plain score function.",
     "score_without_sigma": "The score is off by a power of σ: it is the derivative of the "
-    "log-density by the mean, not the noise itself.",
+    "log-density with respect to the mean, not the noise itself.",
     "score_sign": "The estimate has the wrong sign: it says where f falls.",
     # Chapter 7
     "unequal_portions": "Each portion counts the same, however many draws are in it, or its result "
@@ -101,6 +128,8 @@ MISTAKES: dict[str, str] = {
     "squares_not_rescaled": "The sum is brought to the new scale, the sum of the squares is not, "
     "or not by the square.",
     "holds_all": "All portions are kept until the end, so that memory grows with the stream.",
+    "posterior_variance": "This looks at the variance of Q around its mean, for each image, where "
+    "the variance of the mean over the images is meant.",
     "uncentred": "The mean square is taken for the variance: a latent that sits far from 0 without "
     "moving would count.",
     # Chapter 8
@@ -122,6 +151,8 @@ MISTAKES: dict[str, str] = {
     "one it was taken with.",
     "axes_exchanged": "The axes are exchanged: sigma has been fitted to the gap.",
     # Chapter 9
+    "z_not_counted": "Neither what z costs nor what it gives back is in the account: these are "
+    "the bits of X alone, once z is known.",
     "bits_not_back": "The bits that the choice of z gives back are missing from the account, or "
     "stand on the side of the costs.",
     "rate_sign": "The rate has the wrong sign: a message takes a positive number of bits.",
@@ -140,6 +171,10 @@ MISTAKES: dict[str, str] = {
     "the last one first.",
     "loss_sign": "The sign of the objective is wrong: the step leads uphill, away from the best "
     "parameters.",
+    "bound_for_loss": "The bound is returned, where the loss is asked, which is minus the bound.",
+    "second_output": "This is the encoder's spread, its second output, where the mean is asked.",
+    "train_for_test": "The gain is measured on the training codes, which the Gaussian was fitted "
+    "to.",
     "not_updated": "The parameters are the same as before the step.",
     "gradient_accumulates": "The gradient of the step before is still in the sum: gradients add up "
     "until something clears them.",
@@ -160,6 +195,8 @@ MISTAKES: dict[str, str] = {
     "gain_sign": "The sign is wrong: more freedom cannot make the best bound worse.",
     "noise_not_subtracted": "All of the variance is given to the latent, as if the noise explained "
     "none of it.",
+    "roots_subtracted": "Standard deviations have been subtracted. Those of independent parts do "
+    "not add up; their squares do.",
     "collapse_missed": "A direction below the noise has no length that could be chosen freely: "
     "what is best there?",
     "rotation_reversed": "The rotation goes the other way round in one place or in both.",
@@ -189,6 +226,8 @@ MISTAKES: dict[str, str] = {
     "pairs_in_order": "Only the first score was compared with the first, the second with the "
     "second: each of one kind must meet each of the other.",
     "accuracy_for_auroc": "This is the accuracy at one threshold. The area has no threshold.",
+    "divided_by_n": "The spread has been divided by n, where a mean's error falls with the root "
+    "of n.",
     "unpaired_error": "The error is that of two independent means. What the pairs have in common "
     "cancels in their differences.",
     "spread_for_error": "This is the spread of single differences, not the error of their mean.",
@@ -213,6 +252,11 @@ MISTAKES: dict[str, str] = {
     "variance_for_error": "This is the variance of the mean, or of a draw, without its root.",
     "prior_for_posterior": "This is the divergence from the prior, where the posterior is meant.",
     "stale_q": "The model was set from the Q before this round, not from the one just improved.",
+    "share_ignored": "Q goes all the way to the posterior, whatever share was asked for.",
+    "share_reversed": "The share is read the other way round: it is how far Q goes, not how much "
+    "of it stays.",
+    "theta_forgotten": "This is not the posterior's mean: its θ is forgotten, or in the wrong "
+    "place.",
     "missing_variance": "The variance of Q is left out, as if its draws were all at its mean.",
     # chapter 5
     "loss_for_likelihood": "The sign is that of a loss: a worse reconstruction must give a lower "
@@ -232,6 +276,9 @@ MISTAKES: dict[str, str] = {
     "a share.",
     "heights_as_masses": "A bin's probability is not its height: wide bins hold more.",
     "snapped_to_edges": "All draws land on a few values: within a bin the map must go on rising.",
+    "shares_not_one": "The shares do not end at one: the heights are given up to a common factor "
+    "only.",
+    "order_reversed": "The order is reversed: the largest draw lands lowest.",
     "forward_for_inverse": "The target's cumulative distribution function is used, where its "
     "inverse is meant.",
     "missing_prior": "The prior is missing: rare and common classes, or likely and unlikely codes, "

@@ -1,8 +1,8 @@
 """Figures of the book, in matplotlib: one look for all chapters, drawn to scale."""
 
-from vae_core.figures._applications import differences, score_histograms
+from vae_core.figures._applications import cost_histograms, differences
 from vae_core.figures._background import histograms, loadings, point_map, two_ways_to_classify
-from vae_core.figures._coding import bit_bars, dimension_bars, fine_curves
+from vae_core.figures._coding import bit_bars, bits_ledger, dimension_bars, fine_curves
 from vae_core.figures._conditional import Ladder, completion_rows, ladders_by_draws
 from vae_core.figures._digits import decoded_grids, digit_rows, grid_of_latents, latent_maps, tile
 from vae_core.figures._divergence import gaussians_at_a_target, variances_in_training
@@ -20,7 +20,7 @@ from vae_core.figures._posterior import (
 )
 from vae_core.figures._representation import against_latents, projections
 from vae_core.figures._sampling import Curve, draw_curves
-from vae_core.figures._sigma import collapsed_directions, sigma_sweep
+from vae_core.figures._sigma import collapsed_directions, rates_near_collapse, sigma_sweep
 from vae_core.figures._testing import (
     bound_ladders,
     bounds_by_draws,
@@ -44,11 +44,13 @@ __all__ = [
     "PlanePosterior",
     "against_latents",
     "bit_bars",
+    "bits_ledger",
     "bound_ladders",
     "bounds_by_draws",
     "collapsed_directions",
     "completion_rows",
     "conditional_graphs",
+    "cost_histograms",
     "curve_panels",
     "decoded_grids",
     "differences",
@@ -75,7 +77,7 @@ __all__ = [
     "posterior_maps",
     "projections",
     "quantile_maps",
-    "score_histograms",
+    "rates_near_collapse",
     "shrinking_posteriors",
     "sigma_sweep",
     "tile",

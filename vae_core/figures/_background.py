@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.patches import Ellipse, Patch
 from torch import Tensor
 
-from vae_core._plot import ACCENT, CLASSES, HALO, INK
+from vae_core._plot import ACCENT, CLASSES, HALO, INK, finite, plain
 from vae_core.figures._picture import Picture, _subplots
 
 
@@ -88,6 +87,8 @@ def two_ways_to_classify(
 ) -> Picture:
     """Left a discriminative model's regions, right a generative model's densities and draws.
 
+    The points themselves are on both sides, on the right faint.
+
     ``x`` [n, 2] with ``labels`` [n]; ``probabilities``: places [m, 2] -> P(class) [m, classes];
     ``gaussians``: means [classes, 2] and covariances [classes, 2, 2]; ``drawn``: new points [m, 2]
     with their classes [m]; ``class_names``: what each colour stands for, above both.
@@ -104,6 +105,7 @@ def two_ways_to_classify(
     _draw_regions(axes[0, 0], probabilities)
     _draw_points(axes[0, 0], x, labels)
     _draw_gaussians(axes[0, 1], *gaussians)
+    _draw_points(axes[0, 1], x, labels, alpha=0.3, s=12)
     _draw_points(axes[0, 1], *drawn, marker="x", linewidths=0.9, edgecolors=None, s=14)
     if class_names:
         keys = [Patch(color=color) for color, _ in zip(CLASSES, class_names, strict=False)]
@@ -114,11 +116,12 @@ def two_ways_to_classify(
 def point_map(z: Tensor, x: Tensor) -> Picture:
     """Points z [n, 2] and their images x [n, 2], each in one colour for its direction from zero."""
     figure, axes = _subplots(2, 3.6)
-    turn = (torch.atan2(z[:, 1], z[:, 0]) / (2 * torch.pi) % 1).numpy()
+    before, after = finite("z", z), finite("x", x)
+    turn = np.arctan2(before[:, 1], before[:, 0]) / (2 * np.pi) % 1
     # Around the circle of hues, none of them too pale to be seen on white.
     colors = hsv_to_rgb(np.stack([turn, np.full_like(turn, 0.85), np.full_like(turn, 0.75)], 1))
-    for place, points, name in zip(axes[0], (z, x), "zx", strict=True):
-        place.scatter(*points.numpy().T, c=colors, s=4, linewidths=0)
+    for place, points, name in zip(axes[0], (before, after), "zx", strict=True):
+        place.scatter(*points.T, c=colors, s=4, linewidths=0)
         place.set(aspect="equal", xlabel=f"${name}_1$", ylabel=f"${name}_2$")
     return Picture(figure)
 
@@ -132,7 +135,7 @@ def histograms(
         axes[0], panels.items(), xlabels, strict=True
     ):
         _draw_histogram(
-            place, draws.numpy(), None if density is None else density.numpy(), at.numpy()
+            place, finite(name, draws), None if density is None else plain(density), plain(at)
         )
         place.set(title=name, xlabel=xlabel, yticks=[])
     return Picture(figure)

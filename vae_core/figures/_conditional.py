@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from vae_core._plot import CLASSES, INK
+from vae_core._plot import CLASSES, INK, finite, plain
 from vae_core.figures._picture import WIDTH, Picture, _subplots
 
 _HIDDEN = np.array([0.80, 0.87, 0.94])  # pixels that are not given: neither paper nor ink
@@ -16,10 +16,10 @@ _HIDDEN = np.array([0.80, 0.87, 0.94])  # pixels that are not given: neither pap
 
 def _as_colours(images: Tensor, observed: Tensor | None) -> np.ndarray:
     """Images [rows, columns, 1, h, w] as one picture [rows * h, columns * w, 3]."""
-    paper = 1 - images.clamp(0, 1).cpu()[:, :, 0]
-    colours = paper[..., None].expand(*paper.shape, 3).numpy().copy()
+    paper = 1 - finite("images", images).clip(0, 1)[:, :, 0]
+    colours = np.repeat(paper[..., None], 3, axis=-1)
     if observed is not None:
-        colours[:, :, ~observed.cpu().numpy().reshape(paper.shape[-2:])] = _HIDDEN
+        colours[:, :, ~plain(observed).reshape(paper.shape[-2:])] = _HIDDEN
     rows, columns, height, width, _ = colours.shape
     return colours.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 3)
 

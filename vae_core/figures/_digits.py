@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from vae_core._plot import draw_plane
+from vae_core import _check
+from vae_core._plot import draw_plane, finite, plain
 from vae_core.figures._picture import WIDTH, Picture, _subplots
 from vae_core.models import VAE, Autoencoder
 
@@ -16,7 +17,7 @@ def latent_maps(codes: Mapping[str, Tensor], labels: Tensor, classes: Sequence[s
     """The latent planes of ``codes`` (name -> [n, 2]) side by side; ``labels`` [n] by class."""
     figure, axes = _subplots(len(codes), WIDTH / len(codes) + 0.25)
     for place, (name, points) in zip(axes[0], codes.items(), strict=True):
-        draw_plane(place, points.cpu().numpy(), labels.cpu().numpy(), classes)
+        draw_plane(place, finite(name, points), plain(labels), classes)
         place.set(title=name, xlabel="$z_1$", ylabel="$z_2$")
     return Picture(figure)
 
@@ -24,7 +25,7 @@ def latent_maps(codes: Mapping[str, Tensor], labels: Tensor, classes: Sequence[s
 def tile(images: Tensor, columns: int) -> Tensor:
     """Images [n, 1, height, width] as one picture [rows * height, columns * width], row by row."""
     n, _, height, width = images.shape
-    if columns < 1 or n % columns:
+    if _check.whole("columns", columns) and n % columns:
         raise ValueError(f"{n} images do not fill rows of {columns}")
     grid = images.reshape(n // columns, columns, height, width)
     return grid.permute(0, 2, 1, 3).reshape(n // columns * height, columns * width)
@@ -32,8 +33,13 @@ def tile(images: Tensor, columns: int) -> Tensor:
 
 def grid_of_latents(centre: Sequence[float], half: float, count: int) -> Tensor:
     """A square lattice of latents, [count * count, 2], rows from the top (largest z_2) down."""
-    x = torch.linspace(centre[0] - half, centre[0] + half, count)
-    y = torch.linspace(centre[1] + half, centre[1] - half, count)
+    x, y = (
+        torch.linspace(start, end, count, dtype=torch.float32, device="cpu")
+        for start, end in (
+            (centre[0] - half, centre[0] + half),
+            (centre[1] + half, centre[1] - half),
+        )
+    )
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(-1, 2)
 
 
@@ -48,9 +54,10 @@ def decoded_grids(
     for place, (name, model) in zip(axes[0], models.items(), strict=True):
         centre, half = squares[name]
         with torch.no_grad():
-            picture = tile(model.mean(grid_of_latents(centre, half, count)), count)
+            places = grid_of_latents(centre, half, count).to(next(model.parameters()))
+            picture = finite(name, tile(model.mean(places), count))
         extent = (centre[0] - half, centre[0] + half, centre[1] - half, centre[1] + half)
-        place.imshow(picture.numpy(), cmap="gray_r", vmin=0, vmax=1, extent=extent)
+        place.imshow(picture, cmap="gray_r", vmin=0, vmax=1, extent=extent)
         place.set_title(name)
         place.set_xlabel("$z_1$")
         place.set_ylabel("$z_2$")
@@ -62,7 +69,7 @@ def digit_rows(rows: Mapping[str, Tensor]) -> Picture:
     n = max(len(images) for images in rows.values())
     figure, axes = _subplots(1, WIDTH * len(rows) / n * 1.02 + 0.1, rows=len(rows))
     for place, (name, images) in zip(axes[:, 0], rows.items(), strict=True):
-        place.imshow(tile(images.cpu(), len(images)).numpy(), cmap="gray_r", vmin=0, vmax=1)
+        place.imshow(finite(name, tile(images, len(images))), cmap="gray_r", vmin=0, vmax=1)
         place.set_xticks([])
         place.set_yticks([])
         place.spines[:].set_visible(False)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Normal
 
-from vae_core._plot import CLASSES, INK
+from vae_core._plot import CLASSES, INK, finite
 from vae_core.figures._picture import Picture, _subplots
 
 
@@ -20,10 +20,10 @@ def gaussians_at_a_target(
     The logarithms show how each treats the places where the other has next to nothing.
     """
     figure, axes = _subplots(2, 3.3)
-    z = torch.linspace(-reach, reach, 601, dtype=torch.float64)
+    z = torch.linspace(-reach, reach, 601, dtype=torch.float64, device="cpu")
     curves = {"P": target.log_prob(z)}
     for name, (mean, sigma) in fits.items():
-        curves[name] = Normal(torch.tensor(mean).double(), torch.tensor(sigma).double()).log_prob(z)
+        curves[name] = Normal(z.new_tensor(mean), z.new_tensor(sigma)).log_prob(z)
     for color, (name, log_density) in zip((INK, *CLASSES), curves.items(), strict=False):
         style = {"color": color, "ls": "--" if name == "P" else "-", "lw": 1.6}
         axes[0, 0].plot(z, log_density.exp(), label=name, **style)
@@ -39,8 +39,8 @@ def variances_in_training(histories: Mapping[str, tuple[Tensor, float]]) -> Pict
     """Variance of the codes, [steps], as training goes on, and the level predicted for each."""
     figure, axes = _subplots(1, 2.6)
     for color, (name, (values, level)) in zip(CLASSES, histories.items(), strict=False):
-        axes[0, 0].plot(values, color=color, label=name)
+        axes[0, 0].plot(finite(name, values), color=color, label=name)
         axes[0, 0].axhline(level, color=color, ls=":", lw=1)
-    axes[0, 0].set(xlabel="step of Adam", ylabel="variance of the codes", ylim=(0, 1.5))
+    axes[0, 0].set(xlabel="step of Adam", ylabel="variance of the codes", ylim=(0, None))
     axes[0, 0].legend(fontsize=8)
     return Picture(figure)

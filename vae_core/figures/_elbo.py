@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.patches import Ellipse
 from torch import Tensor
 
-from vae_core._plot import ACCENT, CLASSES, HALO, INK
+from vae_core._plot import ACCENT, CLASSES, HALO, INK, finite, plain
 from vae_core.figures._picture import WIDTH, Picture, _subplots
 
 
@@ -74,22 +74,24 @@ def posterior_maps(
     Both axes have one unit; each panel shows what of the plane Q and the posterior take up.
     """
     n = len(images)
+    pictures, density, across, up = (plain(part) for part in (images, log_density, first, second))
+    centres, spreads = finite("means", means), finite("sigmas", sigmas)
     figure, axes = _subplots(n, 2 * WIDTH / n * 0.82 + 0.2, rows=2)
     for k in range(n):
         top, place = axes[0, k], axes[1, k]
-        top.imshow(images[k, 0].cpu().numpy(), cmap="gray_r", vmin=0, vmax=1)
+        top.imshow(pictures[k, 0], cmap="gray_r", vmin=0, vmax=1)
         top.set_axis_off()
-        relative = (log_density[k] - log_density[k].max()).exp().cpu().numpy()
+        relative = np.exp(density[k] - density[k].max())
         place.contourf(
-            first.numpy(), second.numpy(), relative, levels=[0.01, 0.1, 0.5, 1],
+            across, up, relative, levels=[0.01, 0.1, 0.5, 1],
             colors=["#f9dcc4", "#f3b27a", "#dd6b20"],
         )  # fmt: skip
-        centre, spread = means[k].cpu().numpy(), sigmas[k].cpu().numpy()
+        centre, spread = centres[k], spreads[k]
         for times in (1, 2):
             width, high = 2 * times * spread
             place.add_patch(Ellipse(tuple(centre), width, high, fill=False, color=ACCENT, lw=1.4))
         rows, columns = np.nonzero(relative > 0.01)
-        shaded = np.stack([first.numpy()[columns], second.numpy()[rows]])  # [2, points]
+        shaded = np.stack([across[columns], up[rows]])  # [2, points]
         low = np.minimum(shaded.min(1), centre - 2 * spread)
         high_ = np.maximum(shaded.max(1), centre + 2 * spread)
         middle, half = (low + high_) / 2, 0.58 * float((high_ - low).max())

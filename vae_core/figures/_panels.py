@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from vae_core._plot import CLASSES
+from vae_core._plot import CLASSES, plain
 from vae_core.figures._picture import Picture, _subplots
 
 
@@ -29,10 +28,11 @@ def panels(*plots: Panel, height: float = 2.7) -> Picture:
     for place, plot in zip(axes[0], plots, strict=True):
         color = {name: CLASSES[k] for k, name in enumerate([*plot.curves, *plot.points])}
         for name, (x, y) in plot.curves.items():
-            place.plot(np.asarray(x), np.asarray(y), color=color[name], label=name)
+            place.plot(plain(x), plain(y), color=color[name], label=name)
         for name, (x, y, error) in plot.points.items():
             label = None if name in plot.curves else name
-            place.errorbar(x, y, error, fmt="o", ms=4, capsize=2, color=color[name], label=label)
+            values = [plain(part) for part in (x, y, error)]
+            place.errorbar(*values, fmt="o", ms=4, capsize=2, color=color[name], label=label)
         if plot.log:
             place.set(xscale="log", yscale="log")
         place.set(title=plot.title, xlabel=plot.x_label, ylabel=plot.y_label)

@@ -12,7 +12,7 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from vae_core._plot import ACCENT, CLASSES, STYLE
+from vae_core._plot import ACCENT, CLASSES, STYLE, finite, plain
 from vae_core.evaluation import Decay, GaussianQ, QuantileMap
 from vae_core.figures._picture import Picture
 
@@ -93,9 +93,11 @@ def gradient_norms(sigmas: Sequence[float], norms: Mapping[str, Sequence[float]]
 def gap_histogram(gaps: np.ndarray, labels: np.ndarray) -> Picture:
     """Gaps of n images in nats on a log axis, a row of dots for each class, its mean as a bar."""
     figure, axes = _panels(1, 3.2)
-    place = axes[0, 0]
+    place, gaps, labels = axes[0, 0], finite("gaps", gaps), plain(labels)
     for k in range(10):
         own = gaps[labels == k]
+        if not len(own):
+            continue
         place.plot(own, np.full(len(own), k), "o", ms=3, alpha=0.5, color=CLASSES[k], mew=0)
         place.plot([own.mean()] * 2, [k - 0.35, k + 0.35], color="black", lw=1.4)
     place.set(xscale="log", yticks=range(10), xlabel="gap, nats", ylabel="digit")
@@ -119,7 +121,7 @@ def plane_posteriors(cases: Sequence[PlanePosterior]) -> Picture:
     figure, axes = _panels(len(cases), 2 * 7.2 / len(cases) * 0.86, rows=2)
     for k, case in enumerate(cases):
         top, place = axes[:, k]
-        top.imshow(case.image[0].numpy(), cmap="gray_r", vmin=0, vmax=1)
+        top.imshow(finite("image", case.image)[0], cmap="gray_r", vmin=0, vmax=1)
         top.set_axis_off()
         top.set_title(f"{case.gap:.2g} nats", fontsize=9)
         relative = np.exp(case.log_density - case.log_density.max())

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from matplotlib.ticker import LogLocator, StrMethodFormatter
 from torch import Tensor
 
-from vae_core._plot import CLASSES, HALO, INK, medians
+from vae_core._plot import CLASSES, HALO, INK, finite, medians
 from vae_core.figures._picture import WIDTH, Picture, _subplots
 
 
@@ -29,9 +28,9 @@ def projections(points: Mapping[str, Tensor], labels: Tensor, classes: Sequence[
     for place in axes.flat[len(points) :]:
         place.set_axis_off()
     for place, (name, own) in zip(axes.flat, points.items(), strict=False):
-        where = own.cpu().numpy()
+        where = finite(name, own)
         place.scatter(*where.T, c=colors, s=7, alpha=0.65, linewidths=0)
-        for k, middle in enumerate(medians(where, torch.as_tensor(labels), len(classes))):
+        for k, middle in enumerate(medians(where, labels, len(classes))):
             if np.isfinite(middle).all():
                 place.text(
                     *middle, classes[k], color=CLASSES[k % len(CLASSES)], path_effects=HALO,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from vae_core._plot import CLASSES
+from vae_core._plot import CLASSES, plain
 from vae_core.figures._picture import Picture, _subplots
 
 
@@ -31,7 +30,7 @@ def draw_curves(
         for curve in curves:
             color = curve.color
             place.plot(
-                *(torch.as_tensor(values).tolist() for values in (curve.x, curve.y)),
+                *(plain(values) for values in (curve.x, curve.y)),
                 color="#9aa5b1" if color is None else CLASSES[color % len(CLASSES)],
                 lw=0.8 if color is None else 1.6,
                 ls="--" if curve.dashed else "-",

@@ -1,4 +1,4 @@
-"""The decoder's sigma: rate against squared error, the bound, and directions that die."""
+"""The decoder's sigma: rate against squared error, the bound, and directions that collapse."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from vae_core._plot import ACCENT, CLASSES, HALO, INK
+from vae_core._plot import ACCENT, CLASSES, HALO, INK, finite
 from vae_core.evaluation import TradeOff
 from vae_core.figures._picture import Picture, _subplots
 
@@ -72,9 +72,10 @@ def _draw_bound(
 def _draw_collapse(axes: Any, values: Tensor, variance: float, learned: Tensor) -> None:
     """PCA's eigenvalues [n], sigma^2, and the variance a linear VAE learned along each column."""
     at = np.arange(1, len(learned) + 1)
-    axes.bar(at, values[: len(learned)].numpy(), 0.7, color=ACCENT, alpha=0.3, label="eigenvalue")
+    heights = finite("values", values[: len(learned)])
+    axes.bar(at, heights, 0.7, color=ACCENT, alpha=0.3, label="eigenvalue")
     axes.axhline(variance, color=CLASSES[1], lw=1.3, label=f"σ² = {variance:.2f}")
-    axes.plot(at, learned.numpy(), "o", color=INK, ms=4.5, label="learned w² + σ²")
+    axes.plot(at, finite("learned", learned), "o", color=INK, ms=4.5, label="learned w² + σ²")
     axes.set(xlabel="direction", ylabel="variance", ylim=(0, None))
     axes.set_xticks(at)
     axes.legend(loc="upper right", fontsize=8)
@@ -98,4 +99,32 @@ def collapsed_directions(values: Tensor, runs: Mapping[float, Tensor]) -> Pictur
     figure, axes = _subplots(len(runs), 2.7)
     for place, (variance, learned) in zip(axes[0], runs.items(), strict=True):
         _draw_collapse(place, values, variance, learned)
+    return Picture(figure)
+
+
+def rates_near_collapse(eigenvalues: Sequence[float], rates: Mapping[float, Tensor]) -> Picture:
+    """The KL of each latent over sigma^2: networks, and what a linear VAE's latents would take.
+
+    ``eigenvalues`` of the data, in falling order, one a latent: (1/2) log(eigenvalue / sigma^2)
+    nats while it exceeds sigma^2. ``rates``: for each sigma^2 the networks' KL [latent].
+    """
+    figure, axes = _subplots(1, 2.9)
+    place, variances = axes[0, 0], np.array(sorted(rates))
+    low, high = variances[0], variances[-1]
+    for rank, eigenvalue in enumerate(eigenvalues):
+        color = CLASSES[rank]
+        at = np.geomspace(low, max(low, eigenvalue), 100)
+        place.plot(
+            [*at, high], [*(0.5 * np.log(eigenvalue / at)), 0.0], color=color, lw=1.4,
+            label=f"linear, eigenvalue {eigenvalue:.2f}",
+        )  # fmt: skip
+        place.axvline(eigenvalue, color=color, lw=0.8, ls=":")
+        found = [np.sort(finite("rates", rates[v]))[::-1][rank] for v in variances]
+        place.plot(variances, found, "o", color=color, ms=4.5, label=f"network, latent {rank + 1}")
+    place.set_xscale("log")
+    ticks = [tick for tick in (1, 2, 3, 4, 5, 7, 9) if low <= tick <= high]
+    place.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    place.minorticks_off()
+    place.set(xlabel="σ², squared pixel units", ylabel="KL of a latent, nats")
+    place.legend(fontsize=8)
     return Picture(figure)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 
-import torch
+import numpy as np
 from torch import Tensor
 
-from vae_core._plot import ACCENT, CLASSES, INK
+from vae_core._plot import ACCENT, CLASSES, INK, finite
 from vae_core.evaluation import Estimate
 from vae_core.figures._picture import Picture, _subplots
 
@@ -75,11 +75,11 @@ def bound_ladders(bounds: Mapping[str, Tensor]) -> Picture:
     """For each image, several bounds one above the other: name -> values in nats [n]."""
     figure, axes = _subplots(1, 3.0)
     place = axes[0, 0]
-    last = list(bounds.values())[-1]
-    order = last.argsort(descending=True)
+    ladders = [finite(name, values) for name, values in bounds.items()]
+    order = np.argsort(-ladders[-1], kind="stable")
     where = range(len(order))
-    stacked = torch.stack([values[order] for values in bounds.values()])
-    place.vlines(where, stacked.amin(0), stacked.amax(0), color="#c3ccd5", lw=1.2, zorder=0)
+    stacked = np.stack([values[order] for values in ladders])
+    place.vlines(where, stacked.min(0), stacked.max(0), color="#c3ccd5", lw=1.2, zorder=0)
     for number, (name, values) in enumerate(zip(bounds, stacked, strict=True)):
         place.plot(where, values, "osD^"[number % 4], ms=4.5, color=CLASSES[number], label=name)
     place.set(xlabel="test digit, likeliest first", ylabel="nats", xticks=[])
@@ -91,12 +91,13 @@ def latent_use(models: Mapping[str, tuple[Tensor, Tensor]]) -> Picture:
     """How much each latent says: name -> (KL in nats [latent], variance of Q's mean [latent])."""
     figure, axes = _subplots(len(models), 4.2, rows=2)
     for column, (name, parts) in enumerate(models.items()):
-        order = parts[0].argsort(descending=True)
+        found = [finite(name, values) for values in parts]
+        order = np.argsort(-found[0], kind="stable")
         for row, (values, words) in enumerate(
-            zip(parts, ("KL (nats)", "variance of Q's mean"), strict=True)
+            zip(found, ("KL (nats)", "variance of Q's mean"), strict=True)
         ):
             place = axes[row, column]
-            place.bar(range(1, len(order) + 1), values[order].numpy(), color=ACCENT)
+            place.bar(range(1, len(order) + 1), values[order], color=ACCENT)
             if row:
                 place.set(yscale="log", ylim=(1e-5, 3))
                 place.axhline(0.01, color=INK, ls="--", lw=1)

@@ -9,16 +9,25 @@ import torch
 from torch import Tensor
 
 from vae_core import _check
+from vae_core._tensors import as_tensor
 from vae_core.distributions import DiagonalGaussian, Likelihood
-from vae_core.models._latent import LatentModel, gaussian_of
-from vae_core.models._networks import MNIST_SHAPE, ConvEncoder, Encoder, check_images, check_shape
+from vae_core.models._latent import LatentModel, cpu_noise, gaussian_of
+from vae_core.models._networks import (
+    MNIST_SHAPE,
+    ConvEncoder,
+    Encoder,
+    check_images,
+    check_like,
+    check_shape,
+)
 
 PRIORS = ("standard", "learned")
+_WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32)  # besides int64, of labels
 
 
 def _quadrants(height: int, width: int, given: int) -> Tensor:
     """1: the lower left quadrant is given; 2: the left half; 3: all but the lower right."""
-    mask = torch.zeros(height, width, dtype=torch.bool)
+    mask = torch.zeros(height, width, dtype=torch.bool, device="cpu")
     mask[height // 2 :, : width // 2] = True
     if given > 1:
         mask[:, : width // 2] = True
@@ -28,7 +37,7 @@ def _quadrants(height: int, width: int, given: int) -> Tensor:
 
 
 def _centre_column(height: int, width: int) -> Tensor:
-    mask = torch.zeros(height, width, dtype=torch.bool)
+    mask = torch.zeros(height, width, dtype=torch.bool, device="cpu")
     mask[:, width // 2] = True
     return mask
 
@@ -172,9 +181,15 @@ class CVAE(LatentModel):
                 raise ValueError(f"the condition must be images; got {condition!r}")
             check_images(condition, self.shape, weight)
             return condition
-        if not isinstance(condition, Tensor):
+        if isinstance(condition, Tensor):
+            check_like("labels", condition, weight)
+        elif hasattr(condition, "__len__") and not isinstance(condition, str):  # a list, an array
+            condition = as_tensor("labels", condition).to(weight.device)
+        else:
             label = _check.whole("a label", condition, least=0)
             condition = torch.tensor([label], device=weight.device)
+        if condition.dtype in _WHOLE:
+            condition = condition.long()
         if condition.dtype != torch.int64 or condition.ndim != 1 or len(condition) == 0:
             raise ValueError(
                 f"labels must be int64 [batch], batch >= 1; "
@@ -283,5 +298,5 @@ class CVAE(LatentModel):
         ``generator`` lives on the CPU, so that every device draws the same noise.
         """
         prior = self.prior(condition)
-        noise = torch.randn(prior.mean.shape, generator=generator)
+        noise = cpu_noise(prior.mean.shape, generator)
         return self.mean(prior.rsample(noise.to(prior.mean)), condition)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_core import _check
+from vae_core._tensors import drawing
 from vae_core.distributions import DiagonalGaussian, GaussianLikelihood, Likelihood
 from vae_core.models._networks import (
     ACTIVATIONS,
@@ -21,6 +22,7 @@ from vae_core.models._networks import (
     Encoder,
     check_hidden,
     check_images,
+    check_like,
     check_shape,
     first_weights,
 )
@@ -102,12 +104,19 @@ class LatentModel(nn.Module):
         check_images(x, self.shape, self.encoder.mean.weight)
 
     def check_latents(self, z: Tensor) -> None:
-        """Raise ``ValueError`` unless ``z`` is [..., latent] in the weights' dtype."""
+        """Raise ``ValueError`` unless ``z`` is [..., latent], of the weights' dtype and device."""
+        weight = self.encoder.mean.weight
+        check_like("z", z, weight)
         if z.ndim < 1 or z.shape[-1] != self.latent_dim:
             raise ValueError(f"z must be [..., {self.latent_dim}]; got {list(z.shape)}")
-        wanted = self.encoder.mean.weight.dtype
-        if z.dtype != wanted:
-            raise ValueError(f"z must be {wanted}, as the weights are; got {z.dtype}")
+        if z.dtype != weight.dtype:
+            raise ValueError(f"z must be {weight.dtype}, as the weights are; got {z.dtype}")
+
+
+def cpu_noise(shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
+    """Draws of N(0, I), float32 on the CPU whatever torch's defaults are: the same everywhere."""
+    with drawing(generator, torch.device("cpu"), "draw"):
+        return torch.randn(tuple(shape), generator=generator, dtype=torch.float32, device="cpu")
 
 
 def gaussian_of(network: Encoder | ConvEncoder, x: Tensor) -> DiagonalGaussian:
@@ -164,7 +173,7 @@ class _Unconditional(LatentModel):
 
         ``generator`` lives on the CPU, so that every device draws the same z.
         """
-        z = torch.randn(_check.whole("n", n), self.latent_dim, generator=generator)
+        z = cpu_noise((_check.whole("n", n), self.latent_dim), generator)
         with torch.no_grad():
             return self.mean(z.to(next(self.decoder.parameters())))
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_core import _check
+from vae_core._tensors import as_tensor, wide
 from vae_core.distributions import LOG_2PI, GaussianLikelihood
 from vae_core.models._latent import VAE
 from vae_core.models._networks import MNIST_SHAPE, check_shape
@@ -74,15 +75,17 @@ class LinearVAE(VAE):
         Raises ``ValueError`` unless 1 <= latent_dim < pixels, n > 1, and some variance is left for
         sigma.
         """
-        latent_dim = _check.whole("latent_dim", latent_dim)
+        latent_dim, images = _check.whole("latent_dim", latent_dim), as_tensor("images", images)
         grey = images.dtype == torch.uint8
         if images.ndim != 4 or not (grey or images.is_floating_point()) or len(images) < 2:
             raise ValueError(
                 f"images must be uint8 or floating [n, channels, height, width], n >= 2; "
                 f"got {images.dtype} {list(images.shape)}"
             )
-        if correction not in (0, 1):
-            raise ValueError(f"correction must be 0 or 1; got {correction!r}")
+        if not _check.is_whole(correction, 0) or correction not in (0, 1):
+            raise ValueError(f"correction must be 0 or 1; got {_check.shown(correction)}")
+        if not grey and not bool(torch.isfinite(images).all()):
+            raise ValueError("images must be finite; got NaN or infinity")
         shape = check_shape(list(images.shape[1:]))
         pixels = math.prod(shape)
         if latent_dim >= pixels:
@@ -103,7 +106,7 @@ class LinearVAE(VAE):
         model = cls(latent_dim, shape, "learned" if sigma is None else sigma).double()
         if sigma is None:
             assert isinstance(model.likelihood, GaussianLikelihood)
-            model.likelihood.set_sigma(torch.tensor(variance, dtype=torch.float64))
+            model.likelihood.set_sigma(torch.tensor(variance, dtype=torch.float64, device="cpu"))
         else:
             variance = sigma**2
         largest = columns.gather(0, columns.abs().argmax(0, keepdim=True))
@@ -175,10 +178,9 @@ class LinearVAE(VAE):
 def _moments(images: Tensor, scale: float, correction: int) -> tuple[Tensor, Tensor]:
     """Mean [pixels] and covariance [pixels, pixels] of images, in float64, in two passes."""
     chunks = [chunk.flatten(1) for chunk in images.split(_CHUNK)]
-    total = torch.stack([chunk.double().sum(0) for chunk in chunks]).sum(0)
-    centre = total / len(images)
-    covariance = torch.zeros(len(centre), len(centre), dtype=torch.float64, device=images.device)
+    centre = torch.stack([wide(chunk).sum(0) for chunk in chunks]).sum(0) / len(images)
+    covariance = torch.zeros(len(centre), len(centre), dtype=torch.float64, device=centre.device)
     for chunk in chunks:
-        shifted = chunk.double() - centre
+        shifted = wide(chunk) - centre
         covariance.addmm_(shifted.T, shifted)
     return centre / scale, covariance / ((len(images) - correction) * scale**2)

@@ -40,7 +40,11 @@ def check_hidden(hidden: Sequence[int]) -> tuple[int, ...]:
 
 
 def check_images(x: Tensor, shape: tuple[int, ...], weight: Tensor) -> None:
-    """Raise ``ValueError`` unless ``x`` is [batch, *shape], batch >= 1, in the weights' dtype."""
+    """Raise ``ValueError`` unless ``x`` is [batch, *shape], batch >= 1, in the weights' dtype.
+
+    And on their device.
+    """
+    check_like("images", x, weight)
     if x.dtype != weight.dtype:
         raise ValueError(
             f"images must be {weight.dtype}, as the weights are "
@@ -52,10 +56,20 @@ def check_images(x: Tensor, shape: tuple[int, ...], weight: Tensor) -> None:
         )
 
 
+def check_like(name: str, x: Tensor, weight: Tensor) -> None:
+    """Raise ``ValueError`` unless ``x`` is a tensor on the device of ``weight``."""
+    if not isinstance(x, Tensor):
+        raise ValueError(f"{name} must be a tensor; got {_check.shown(x)}")
+    if x.device != weight.device:
+        raise ValueError(
+            f"{name} must be on {weight.device}, where the model is; got them on {x.device}"
+        )
+
+
 @contextmanager
 def first_weights(seed: int) -> Iterator[None]:
     """Weights made in here depend on ``seed`` alone, and leave every global stream as it was."""
-    seed = _check.whole("seed", seed, least=0)
+    seed = _check.seed(seed)
     with torch.device("cpu"), torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which would move the GPUs' streams too.
         torch.default_generator.manual_seed(seed)

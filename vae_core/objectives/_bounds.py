@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from vae_core import _check
+from vae_core._tensors import as_tensor, drawing
 from vae_core.distributions import LOG_2PI, DiagonalGaussian, GaussianLikelihood
 from vae_core.models import CVAE, VAE, LinearVAE
 
@@ -33,13 +34,14 @@ class RunningBaseline:
 
     The first call finds none and takes 0; later ones take what earlier batches left, which does not
     depend on the draws at hand, so that the gradient stays unbiased. ``decay`` in [0, 1) is the
-    weight of the past. Raises ``ValueError`` for any other.
+    weight of the past. Raises ``ValueError`` for any other. ``state_dict`` and ``load_state_dict``
+    let a training that was stopped go on with it.
     """
 
     def __init__(self, decay: float = 0.9) -> None:
-        if not 0 <= decay < 1:
+        if not 0 <= _check.real(decay) < 1:
             raise ValueError(f"decay must lie in [0, 1); got {decay!r}")
-        self.decay = decay
+        self.decay = float(decay)
         self.value: Tensor | None = None
 
     @torch.no_grad()
@@ -49,9 +51,20 @@ class RunningBaseline:
         if self.value is None:
             self.value = mean
             return torch.zeros_like(mean)
+        if (self.value.device, self.value.dtype) != (mean.device, mean.dtype):
+            self.value = self.value.to(mean)  # from a checkpoint
         before = self.value.clone()
-        self.value.lerp_(mean, 1 - self.decay)
+        self.value.lerp_(mean, 1 - self.decay)  # in place, as a CUDA graph needs it
         return before
+
+    def state_dict(self) -> dict[str, Tensor | None]:
+        """What it holds: its value [], or None before the first call."""
+        return {"value": self.value}
+
+    def load_state_dict(self, state: Mapping[str, Tensor | None]) -> None:
+        """Hold what ``state_dict`` gave; with {}, nothing, as at first."""
+        value = state.get("value")
+        self.value = None if value is None else value.clone()
 
 
 Baseline = RunningBaseline | str | None
@@ -69,6 +82,8 @@ def _infer(
     name: str, model: VAE | CVAE, x: Tensor, condition: Tensor | None, validate: bool
 ) -> _Inference:
     """Q(z|X), the prior and P(X|z), after the checks that every bound makes."""
+    if not hasattr(model, "check_images"):
+        raise ValueError(f"{name} takes a VAE or a CVAE; got {_check.kind(model)}")
     model.check_images(x)
     if validate:
         model.likelihood.check(x)
@@ -105,15 +120,16 @@ def _draws(
     mean = posterior.mean
     shape = (samples, *mean.shape)
     if noise is None:
-        return torch.randn(shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        with drawing(generator, mean.device):
+            return torch.randn(shape, generator=generator, dtype=mean.dtype, device=mean.device)
+    noise = as_tensor("noise", noise)
     if noise.shape != shape:
         raise ValueError(f"noise must be {list(shape)}; got {list(noise.shape)}")
-    return noise
+    return noise.to(mean)
 
 
 def check_gradient(gradient: str, baseline: Baseline, samples: int) -> None:
-    if gradient not in GRADIENTS:
-        raise ValueError(f"gradient must be one of {', '.join(GRADIENTS)}; got {gradient!r}")
+    _check.chosen("gradient", gradient, GRADIENTS)
     if baseline is None:
         return
     if gradient != "score-function":
@@ -178,8 +194,8 @@ def elbo(
     unknown estimator, or a condition missing or given in vain.
     """
     samples = _check.whole("samples", samples)
-    if not 0 <= beta < math.inf:
-        raise ValueError(f"beta must be a number of at least 0; got {beta}")
+    if not _check.real(beta) >= 0:
+        raise ValueError(f"beta must be a number of at least 0; got {_check.shown(beta)}")
     check_gradient(gradient, baseline, samples)
     posterior, prior, log_likelihood = _infer("elbo", model, x, condition, validate)
     noise = _draws(posterior, samples, noise, generator)
@@ -250,7 +266,7 @@ def exact_elbo(model: LinearVAE, x: Tensor) -> ELBO:
     dtype.
     """
     if not isinstance(model, LinearVAE):
-        raise ValueError(f"exact_elbo takes a LinearVAE; got {type(model).__name__}")
+        raise ValueError(f"exact_elbo takes a LinearVAE; got {_check.kind(model)}")
     posterior = model.encode(x)
     columns = model.linear_decoder.weight.square().sum(0)
     spread = (posterior.sigma.square() * columns).sum(-1)

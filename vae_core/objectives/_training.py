@@ -86,6 +86,12 @@ def denoising(corruption: Corruption) -> Objective:
     function of images [batch, *shape] and a generator that gives images of that shape.
     """
 
+    if not callable(corruption):
+        raise ValueError(
+            f"corruption must be a function of images and a generator; "
+            f"got {_check.shown(corruption)}"
+        )
+
     def objective(
         model: Autoencoder, x: Tensor, labels: Tensor, generator: torch.Generator | None
     ) -> Terms:
@@ -123,4 +129,4 @@ def objective_for(model: nn.Module) -> Objective:
     for kind, objective in known:
         if isinstance(model, kind):
             return objective
-    raise ValueError(f"no objective is known for a {type(model).__name__}: pass one to fit")
+    raise ValueError(f"no objective is known for a {_check.kind(model)}: pass one to fit")

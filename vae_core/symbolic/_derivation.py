@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 import sympy as sp
 
+from vae_core import _text
 from vae_core.symbolic import _render
 from vae_core.symbolic._compare import Comparison, compare
 from vae_core.symbolic._interpretations import (
@@ -110,7 +111,7 @@ class Report:
 
     def __str__(self) -> str:
         rows = [f"({line.letter}) {line.verdict}" for line in self.lines]
-        return "\n".join([self.sentence, *rows])
+        return _text.fitting("\n".join([self.sentence, *rows]))
 
 
 @lru_cache(maxsize=1)
@@ -162,13 +163,14 @@ class Derivation:
 
     def verify(self, until: int | None = None) -> Report:
         """Compare every line with the one before; ``until`` stops after that many steps."""
-        lines = []
+        return Report(self.name, tuple(self.lines(until)))
+
+    def lines(self, until: int | None = None) -> Iterator[Line]:
+        """What became of each step, one after another; each is worked out when it is asked for."""
         before = self.left
         for index, step in enumerate(self.steps[:until]):
-            start = before if step.left is None else step.left
-            lines.append(self._line(index, start, step))
+            yield self._line(index, before if step.left is None else step.left, step)
             before = step.expression
-        return Report(self.name, tuple(lines))
 
     def check(self) -> Derivation:
         """Verify; raise ``DerivationError`` that names the first wrong line. Returns itself."""
@@ -257,7 +259,7 @@ class Derivation:
         return _render.Table(self.verify())
 
     def __str__(self) -> str:
-        return _render.plain(self)
+        return _text.fitting(_render.plain(self))
 
 
 def _strongest(checks: Mapping[str, str]) -> str:

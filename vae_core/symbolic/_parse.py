@@ -32,6 +32,7 @@ SPELLINGS = {"‖": "||", "∥": "||", "∣": "|", "−": "-", "·": "*", "×": 
 LONGEST = 600
 DEEPEST = 25
 HIGHEST = 6
+LARGEST = 10_000  # bits of a power's value, were every variable a number of 8: more fills a memory
 
 
 class NotationError(ValueError):
@@ -75,6 +76,21 @@ def parse(text: str, names: Mapping[str, Any] | None = None, q: Any = None) -> s
     expression = reader.sum()
     reader.expect("end")
     return expression
+
+
+def _bits(expression: Any) -> int:
+    """About how many bits the value of ``expression`` has, were every variable a number of 8.
+
+    SymPy works out powers of numbers exactly, in one call that nothing can stop.
+    """
+    if expression.is_Rational:
+        return max(int(part).bit_length() for part in (expression.p, expression.q))
+    inner = [_bits(part) for part in expression.args]
+    if not inner:
+        return 8
+    if isinstance(expression, sp.Pow) and expression.exp.is_Rational:
+        return max(inner[0], int(sp.ceiling(inner[0] * abs(expression.exp))))
+    return max(inner) + len(inner) if isinstance(expression, sp.Add) else sum(inner)
 
 
 class _Reader:
@@ -151,6 +167,8 @@ class _Reader:
             raise NotationError(f"a power above {HIGHEST} is not read")
         if self.now.text == "^":
             raise NotationError("a power of a power needs brackets")
+        if _bits(base) * abs(exponent if exponent.is_Rational else 1) > LARGEST:
+            raise NotationError("powers of powers as high as this are not read")
         return base ** (-exponent if negative else exponent)
 
     def atom(self) -> sp.Expr:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
+from vae_core import _text
 from vae_core.symbolic._interpretations import joined
 from vae_core.symbolic._latex import latex
 from vae_core.symbolic._nodes import Expectation, IntegralOver
@@ -143,7 +144,7 @@ class Table:
     def __repr__(self) -> str:
         width = max(len(reason) for _, reason, *_ in self.rows)
         rows = [f"{a:5} {b:{width}}  {' '.join(c)}".rstrip() for a, b, *c in self.rows]
-        return "\n".join([*rows, self.note] if self.note else rows)
+        return _text.fitting("\n".join([*rows, self.note] if self.note else rows))
 
 
 def how(line: Any) -> str:

@@ -9,9 +9,11 @@ from typing import Any
 
 import sympy as sp
 
-from vae_core.symbolic._derivation import Derivation, Report, Step
+from vae_core import _check, _text
+from vae_core.symbolic._derivation import Derivation, Line, Report, Step
 from vae_core.symbolic._interpretations import Interpretation
 from vae_core.symbolic._latex import latex
+from vae_core.symbolic._limit import OutOfTimeError, within
 from vae_core.symbolic._parse import NotationError, parse
 from vae_core.symbolic._render import how, letter
 from vae_core.symbolic._rules import Rule, bayes_rule, marginal_rule, product_rule
@@ -20,6 +22,7 @@ __all__ = ["Workbench", "workbench"]
 
 RELATION = re.compile(r"^\s*(>=|<=|≥|≤|=)?")
 SIGNS = {"≥": ">=", "≤": "<=", "": "="}
+TIME_LIMIT = 15.0  # seconds of work for a whole chain; the longest in the book takes two
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Workbench:
         return self.right
 
     def __repr__(self) -> str:
-        return "\n".join(self.verdicts)
+        return _text.fitting("\n".join(self.verdicts))
 
     def _repr_markdown_(self) -> str:
         rows = []
@@ -63,6 +66,7 @@ def workbench(
     q: Any = None,
     interpretations: Sequence[Interpretation] = (),
     given: Sequence[Rule] | None = None,
+    seconds: float = TIME_LIMIT,
 ) -> Workbench:
     """Check a chain of lines typed in plain notation, each against the one before.
 
@@ -71,10 +75,12 @@ def workbench(
     leaves away: ``>= E[log(P(X, z) / Q(z|X))] gap KL(Q(z|X) || P(z|X))``. goal: what the last line
     should say. names, q: as for ``parse``, whose ``NOTATION`` lists what can be written.
     interpretations, given: as for ``Derivation``; unless given, Bayes' rule, the product rule and
-    marginalisation may be used.
+    marginalisation may be used. seconds: of work, after which the check is stopped: SymPy never
+    comes back from some integrals. The line at which it was is named, and not counted as right.
 
     Nothing typed is executed. A line that cannot be read gets one sentence, and ends the check.
     """
+    seconds = _check.positive("seconds", seconds)
     if isinstance(lines, str):
         lines = [line for line in lines.splitlines() if line.strip()]
     texts = tuple(lines)
@@ -90,32 +96,56 @@ def workbench(
         except NotationError as error:
             unread = f"✗ line ({letter(index)}) cannot be read: {error}"
             break
-    chain, report = None, None
-    if steps:
-        X, z = sp.symbols("X z", real=True)
-        rules = (bayes_rule(X, z), product_rule(X, z), marginal_rule(X, z))
-        chosen = tuple(given) if given is not None else rules
-        chain = Derivation("your derivation", start, steps, interpretations, chosen, None)
-        try:
-            report = chain.verify()
-        except (OverflowError, ArithmeticError, NotImplementedError, RecursionError) as error:
-            return Workbench(texts, (f"✗ this could not be computed: {error}",), False)
-        for line in report.lines:
-            verdicts.append(
-                f"✓ line ({line.letter}) holds ({how(line)})" if line else f"✗ {line.complaint}"
-            )
+    if not steps:
+        return Workbench(texts, (unread,), False)
+    X, z = sp.symbols("X z", real=True)
+    rules = (bayes_rule(X, z), product_rule(X, z), marginal_rule(X, z))
+    chosen = tuple(given) if given is not None else rules
+    chain = Derivation("your derivation", start, steps, interpretations, chosen, None)
+    end = None
+    if goal is not None:
+        end = _read(goal, names, q) if isinstance(goal, str) else sp.sympify(goal)
+    found: list[Line] = []
+    reached: list[bool] = []  # whether the goal is, once that was asked
+
+    def work() -> None:
+        for line in chain.lines():
+            found.append(line)
+        if end is not None and not unread and all(found):
+            same = Derivation("goal", chain.right, [Step(end, "")], interpretations, chain.given)
+            reached.append(bool(same.verify()))
+
+    stopped = False
+    try:
+        within(work, seconds)
+    except OutOfTimeError:
+        stopped = True
+    except (ArithmeticError, MemoryError, NotImplementedError, RecursionError) as error:
+        told = " ".join(str(error).split()) or type(error).__name__
+        return Workbench(texts, (f"✗ this could not be computed: {told}",), False)
+    verdicts += [
+        f"✓ line ({line.letter}) holds ({how(line)})" if line else f"✗ {line.complaint}"
+        for line in found
+    ]
+    if stopped and len(found) < len(steps):
+        verdicts.append(
+            f"✗ line ({letter(len(found))}) was not decided within {seconds:g} s of work, and the "
+            f"check was stopped: SymPy finds no value for an integral in it, or only after long"
+        )
+        left_over = range(len(verdicts), len(steps))
+        verdicts += [f"· line ({letter(index)}) was not reached" for index in left_over]
     if unread:
         verdicts.append(unread)
+    report = None if stopped else Report(chain.name, tuple(found))
     right = not unread and bool(report)
-    if goal is not None and right and chain is not None:
-        end = _read(goal, names, q) if isinstance(goal, str) else sp.sympify(goal)
-        same = Derivation("goal", chain.right, [Step(end, "")], interpretations, chain.given)
-        right = bool(same.verify())
-        verdicts.append(
-            "✓ the last line is what was asked for"
-            if right
-            else f"✗ the last line is not yet ${latex(end)}$"
-        )
+    if end is not None and not unread and len(found) == len(steps) and all(found):
+        right = reached == [True]
+        if right:
+            verdicts.append("✓ the last line is what was asked for")
+        elif reached:
+            verdicts.append(f"✗ the last line is not yet ${latex(end)}$")
+        else:
+            verdicts.append(f"✗ whether the last line is the goal was not decided in {seconds:g} s")
     return Workbench(texts, tuple(verdicts), right, chain, report)
 
 

@@ -7,27 +7,35 @@ under ``torchrun`` it runs on several GPUs, processes or machines: see ``--help`
 from __future__ import annotations
 
 import copy
-import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from vae_core import _check
+from vae_core import _check, _files, _trial
 from vae_core._progress import Progress
 from vae_core.data import ImageData
 from vae_core.objectives import Objective, objective_for
-from vae_core.training import _checkpoint
+from vae_core.training import _checkpoint, _inputs
+from vae_core.training._identity import behaviour
+from vae_core.training._parts import parts, put_back, state_of
 from vae_core.training._run import History, NonFiniteLossError, Plan, Run
 from vae_core.training._setup import (
     PIXELS,
     SCHEDULES,
+    PixelSource,
     adam,
+    check_bf16,
+    first_step,
     learning_rate_factor,
     pick_device,
     pixel_source,
 )
+from vae_core.training._stops import Stops
 from vae_core.training._world import World
 
 __all__ = [
@@ -43,66 +51,106 @@ __all__ = [
 ]
 
 
-def _check_data(data: ImageData, model: nn.Module, what: str = "data") -> None:
-    if data.images.dtype != torch.uint8 or data.images.ndim != 4 or len(data.images) == 0:
-        raise ValueError(
-            f"{what}.images must be uint8 [n, channels, height, width], n >= 1; "
-            f"got {data.images.dtype} {list(data.images.shape)}"
-        )
-    if len(data.labels) != len(data.images):
-        raise ValueError(f"{len(data.images)} images but {len(data.labels)} labels")
-    expected = getattr(model, "shape", None)
-    if expected is not None and tuple(data.images.shape[1:]) != tuple(expected):
-        raise ValueError(
-            f"the model takes images of shape {tuple(expected)}; "
-            f"{data.name} has {tuple(data.images.shape[1:])}"
-        )
+def _plan(
+    epochs: Any, batch_size: Any, learning_rate: Any, schedule: Any, seed: Any, patience: Any,
+    checkpoint_steps: Any, bf16: Any, cuda_graph: Any, *, validated: bool, kept: bool,
+) -> Plan:  # fmt: skip
+    """The numbers of a run, as Python's own. Raises ``ValueError`` for what can't be meant."""
+    plan = Plan(
+        epochs=_check.whole("epochs", epochs),
+        batch_size=_check.whole("batch_size", batch_size),
+        seed=_inputs.seed_of(seed),
+        schedule=schedule,
+        learning_rate=_inputs.learning_rate_of(learning_rate),
+        patience=None if patience is None else _check.whole("patience", patience),
+        checkpoint_steps=(
+            None if checkpoint_steps is None else _check.whole("checkpoint_steps", checkpoint_steps)
+        ),
+        bf16=bool(bf16),
+        cuda_graph=bool(cuda_graph),
+    )
+    if not isinstance(schedule, str) or schedule not in SCHEDULES:
+        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {schedule!r}")
+    if patience is not None and not validated:
+        raise ValueError("patience counts epochs without a better validation: give validation")
+    if checkpoint_steps is not None and not kept:
+        raise ValueError("checkpoint_steps says how often to save: give checkpoint, a file")
+    return plan
 
 
-def _check_plan(plan: Plan, validated: bool, kept: bool) -> None:
-    _check.whole("epochs", plan.epochs)
-    _check.whole("batch_size", plan.batch_size)
-    _check.whole("seed", plan.seed, least=0)
-    if plan.schedule not in SCHEDULES:
-        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {plan.schedule!r}")
-    if not 0 < plan.learning_rate < math.inf:
-        raise ValueError(f"learning_rate must be a positive number; got {plan.learning_rate}")
-    if plan.patience is not None:
-        _check.whole("patience", plan.patience)
-        if not validated:
-            raise ValueError("patience counts epochs without a better validation: give validation")
-    if plan.checkpoint_steps is not None:
-        _check.whole("checkpoint_steps", plan.checkpoint_steps)
-        if not kept:
-            raise ValueError("checkpoint_steps says how often to save: give checkpoint, a file")
-
-
-def _check_device(plan: Plan, target: torch.device, world: World) -> None:
+def _check_device(plan: Plan, target: torch.device, world: World, dtype: torch.dtype) -> None:
     if plan.cuda_graph and (target.type != "cuda" or world.size > 1):
         raise ValueError(
             f"cuda_graph needs a CUDA device and one process; "
             f"got {target.type} and {world.size} process{'es' if world.size > 1 else ''}"
         )
+    if plan.bf16:
+        check_bf16(target, dtype)
 
 
 def _identity(
     model: nn.Module, data: ImageData, validation: ImageData | None, **settings: Any
 ) -> dict[str, Any]:
     """What must be the same for a checkpoint to be gone on with, as plain values."""
-    shapes = {name: list(values.shape) for name, values in model.state_dict().items()}
+    state = model.state_dict()
+    odd = [name for name, values in state.items() if not isinstance(values, Tensor)]
+    if odd:
+        raise ValueError(
+            f"the {type(model).__name__}'s state holds {odd[0]}, a {type(state[odd[0]]).__name__}; "
+            f"a checkpoint takes tensors alone"
+        )
     return {
         **settings,
         "model": type(model).__name__,
-        "weights": shapes,
+        "weights": {name: list(values.shape) for name, values in state.items()},
         "data": _checkpoint.digest(data),
         "validation": None if validation is None else _checkpoint.digest(validation),
     }
 
 
-def _name(objective: Objective | None) -> str:
-    if objective is None:
-        return "the model's own"
-    return getattr(objective, "__qualname__", type(objective).__qualname__)
+def _sets(
+    data: Any, validation: Any, model: nn.Module, objective: Objective | None
+) -> list[ImageData]:
+    """The images to train on and, if there are any, those to validate on."""
+    sets = [_inputs.image_data(data)]
+    if validation is not None:
+        sets.append(_inputs.image_data(validation, "validation"))
+    for images, what in zip(sets, ("data", "validation"), strict=False):
+        _inputs.check_fits(images, model)
+        _inputs.check_labels(images, model, objective, what)
+    return sets
+
+
+def _sources(
+    sets: list[ImageData], pixels: str, model: nn.Module, dtype: torch.dtype,
+    target: torch.device, seed: int,
+) -> list[PixelSource]:  # fmt: skip
+    """A source of pixels for each set. Raises ``ValueError`` where the model can't take them."""
+    sources = []
+    for i, images in enumerate(sets):
+        source = pixel_source(images, pixels, target, seed + 2 * i)
+        source.dtype = dtype
+        likelihood = getattr(model, "likelihood", None)
+        if likelihood is not None:
+            # A sample of the pixels stands for a check of every batch.
+            likelihood.check(source(torch.arange(min(1000, len(source.images)), device=target)))
+        sources.append(source)
+    return sources
+
+
+def _earlier(
+    path: Path, identity: dict[str, Any], world: World, until_done: ExitStack, early: Stops
+) -> _checkpoint.Checkpoint | None:
+    """The state that an earlier run of the same call left at ``path``, which is then this run's."""
+    content: list[bytes | None] = []
+    world.first_does(lambda: until_done.enter_context(_checkpoint.alone(path, early.obey)))
+    world.first_does(lambda: content.append(_checkpoint.read(path)))
+    found = world.same(content[0] if content else None)
+    if found is None:
+        return None
+    held = _checkpoint.from_bytes(found, path)
+    world.first_does(lambda: _checkpoint.refuse_other(path, held.facts["identity"], identity))
+    return held
 
 
 def _loss(history: History) -> str:
@@ -111,12 +159,62 @@ def _loss(history: History) -> str:
     return f"loss {losses[-1]:.2f}" if losses else ""
 
 
-# A reader may have turned gradients off, here or in another cell of a notebook.
-@torch.inference_mode(False)
-@torch.enable_grad()
+def _save(run: Run, path: Path, identity: dict[str, Any]) -> None:
+    state = run.checkpoint()
+    state.facts["identity"] = identity
+    _checkpoint.write(path, state)
+
+
+@contextmanager
+def _at_work(model: nn.Module, objective: Objective) -> Iterator[None]:
+    """The model ends in evaluation mode; where training fails, with the weights that it had.
+
+    What the objective carries is put back as well and, where the caller asked for what can't be
+    done (``ValueError``), the model's mode and device.
+    """
+    before = copy.deepcopy(model.state_dict())
+    carried = [(part, state_of(part)) for part in parts(objective, model)]
+    modes = [(module, module.training) for module in model.modules()]
+    device = next(model.parameters()).device
+    try:
+        yield
+    except (NonFiniteLossError, ValueError) as error:
+        model.load_state_dict(before)
+        for part, state in carried:
+            put_back(part, state)
+        model.eval()
+        if isinstance(error, ValueError):
+            model.to(device)
+            for module, mode in modes:
+                module.training = mode
+        raise
+    except BaseException:
+        model.eval()
+        raise
+    model.eval()
+
+
+def _train(run: Run, save: Callable[[], None], shown: Progress, stops: Stops) -> None:
+    """Epoch by epoch to the end, or until the reader stops it."""
+
+    def obey(now: bool = False) -> None:
+        stops.obey(run.world.stops(stops.asked, now))
+
+    try:
+        while not run.finished:
+            run.epoch(save, shown.within, obey)
+            shown.advance(_loss(run.history))
+        obey(now=True)
+        if run.best:
+            run.model.load_state_dict(run.best)
+    except KeyboardInterrupt:
+        run.history.interrupted = True
+    run.check_weights()
+
+
 def fit(
     model: nn.Module,
-    data: ImageData,
+    data: ImageData | Any,
     *,
     epochs: int = 20,
     batch_size: int = 128,
@@ -127,9 +225,9 @@ def fit(
     pixels: str = "grey",
     objective: Objective | None = None,
     progress: bool | str = True,
-    validation: ImageData | None = None,
+    validation: ImageData | Any = None,
     patience: int | None = None,
-    checkpoint: str | Path | None = None,
+    checkpoint: str | PathLike[str] | None = None,
     checkpoint_steps: int | None = None,
     bf16: bool = False,
     cuda_graph: bool = False,
@@ -152,12 +250,14 @@ def fit(
     ``checkpoint``: a file, written whole after each epoch (and every ``checkpoint_steps`` steps).
     The same call goes on from it, to exactly the weights of a run that was never stopped, wherever
     that one was killed; weights the model holds are then replaced. A run that had ended is given
-    back as it ended.
+    back as it ended. The same call is one with the same numbers and images, whose model and
+    objective do the same: that is tried on a copy, with a few of the images. What an objective
+    carries from step to step is kept too, where it offers ``state_dict()`` and
+    ``load_state_dict(state)`` (``{}`` means its beginning), as :class:`RunningBaseline` does, or is
+    a ``torch.Generator``. A second run with the same file waits until the first has ended.
 
-    Gradients are computed also where the caller has turned them off (``torch.no_grad``,
-    ``torch.inference_mode``, ``torch.set_grad_enabled(False)``), and are off again afterwards.
-
-    ``bf16``: matrix products and convolutions in bfloat16, the weights and all else in float32.
+    ``bf16``: matrix products and convolutions in bfloat16, the weights and all else in float32;
+    refused where the processor has no instructions for it and would be many times slower.
     ``cuda_graph``: on CUDA, record a step once and replay it, which saves a small model most of
     its time; the objective must then do the same work at every step.
 
@@ -165,95 +265,81 @@ def fit(
     takes its share of every batch; the weights are those of one process but for rounding. Then an
     example's loss must depend on that example alone.
 
+    ``data`` and ``validation`` may also be uint8 images [n, channels, height, width], a pair
+    (images, labels), or a Dataset of such pairs. Images that come without labels have label -1.
+
     Raises ``ValueError`` for bad arguments or a checkpoint of another run (nothing is changed),
-    :class:`NonFiniteLossError` when the loss is NaN or infinite (the weights are then put back as
-    they were before the call), ``OSError`` where the checkpoint can't be written (the one saved
-    before stays whole, the model keeps what it has learned).
+    :class:`NonFiniteLossError` when the loss or the weights become NaN or infinite (the weights are
+    then put back as they were before the call, and never saved), ``OSError`` where the checkpoint
+    can't be read or written (the one saved before stays whole, the model keeps what it has
+    learned).
     """
-    plan = Plan(
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        schedule=schedule,
-        seed=seed,
-        patience=patience,
-        checkpoint_steps=checkpoint_steps,
-        bf16=bf16,
-        cuda_graph=cuda_graph,
-    )
-    _check_data(data, model)
-    if validation is not None:
-        _check_data(validation, model, "validation")
-    _check_plan(plan, validated=validation is not None, kept=checkpoint is not None)
-    target = pick_device(device)
-    world = World(target)
-    _check_device(plan, target, world)
-    loss_of = objective_for(model) if objective is None else objective
-    sources = [pixel_source(data, pixels, target, seed)]
-    if validation is not None:
-        sources.append(pixel_source(validation, pixels, target, seed + 2))
-    for source in sources:
-        source.dtype = next((p.dtype for p in model.parameters()), torch.float32)
-        likelihood = getattr(model, "likelihood", None)
-        if likelihood is not None:
-            # A sample of the pixels stands for a check of every batch.
-            likelihood.check(source(torch.arange(min(1000, len(source.images)), device=target)))
-    path = None if checkpoint is None else Path(checkpoint)
-    held, identity = None, {}
-    if path is not None:
-        identity = _identity(
-            model, data, validation, epochs=epochs, batch_size=batch_size, seed=seed,
-            learning_rate=learning_rate, schedule=schedule, pixels=pixels, patience=patience,
-            bf16=bf16, objective=_name(objective), device=target.type, dtype=str(sources[0].dtype),
-        )  # fmt: skip
-        content = path.read_bytes() if world.rank == 0 and path.is_file() else None
-        content = world.same(content)
-        if content is not None:
-            held = _checkpoint.from_bytes(content, path)
-            _checkpoint.refuse_other(path, held.facts["identity"], identity)
-    before = copy.deepcopy(model.state_dict())
-    model.to(target).train()
-    run = Run(
-        model=model,
-        objective=loss_of,
-        optimizer=adam(model, learning_rate, capturable=cuda_graph),
-        plan=plan,
-        pixels=sources[0],
-        labels=data.labels.to(target),
-        validation=None if validation is None else (sources[1], validation.labels.to(target)),
-        world=world,
-        history=History(device=str(target)),
-    )
-    history = run.history
-    if held is not None:
-        run.restore(held)
+    with ExitStack() as until_done:
+        until_done.enter_context(torch.inference_mode(False))
+        until_done.enter_context(torch.enable_grad())
+        with Stops() as early:
+            plan = _plan(
+                epochs, batch_size, learning_rate, schedule, seed, patience, checkpoint_steps, bf16,
+                cuda_graph, validated=validation is not None, kept=checkpoint is not None,
+            )  # fmt: skip
+            path = None if checkpoint is None else _files.place("checkpoint", checkpoint)
+            _inputs.check_model(model, objective)
+            loss_of = objective_for(model) if objective is None else objective
+            sets = _sets(data, validation, model, objective)
+            target = pick_device(device)
+            # Not the caller's mixed precision, which has layers give what others don't take.
+            until_done.enter_context(torch.autocast(target.type, enabled=False))
+            world = World(target)
+            floating = (p.dtype for p in model.parameters() if p.is_floating_point())
+            dtype = next(floating, torch.float32)
+            _check_device(plan, target, world, dtype)
+            sources = _sources(sets, pixels, model, dtype, target, plan.seed)
+            held, identity = None, {}
+            if path is not None:
+                identity = _identity(
+                    model, *sets, *[None] * (2 - len(sets)), epochs=plan.epochs,
+                    batch_size=plan.batch_size, seed=plan.seed, learning_rate=plan.learning_rate,
+                    schedule=schedule, pixels=pixels, patience=plan.patience, bf16=plan.bf16,
+                    device=target.type, dtype=str(dtype),
+                )  # fmt: skip
+                identity["behaviour"] = behaviour(model, loss_of, sets[0], pixels, dtype, target)
+                held = _earlier(path, identity, world, until_done, early)
+            first_step()
+            until_done.enter_context(_at_work(model, loss_of))
+            _inputs.own_weights(model)
+            model.to(target).train()
+            run = Run(
+                model=model,
+                objective=loss_of,
+                optimizer=adam(model, plan.learning_rate, capturable=plan.cuda_graph),
+                plan=plan,
+                pixels=sources[0],
+                labels=sets[0].labels.to(target),
+                validation=None if len(sets) < 2 else (sources[1], sets[1].labels.to(target)),
+                world=world,
+                history=History(device=str(target)),
+            )
+            if held is not None:
+                run.restore(held)
 
-    def save() -> None:
-        if path is not None and world.rank == 0:
-            state = run.checkpoint()
-            state.facts["identity"] = identity
-            _checkpoint.write(path, state)
+        def save() -> None:
+            if path is not None:
+                run.check_weights()
+                world.first_does(lambda: _save(run, path, identity))
 
-    shown = Progress(
-        f"training {type(model).__name__}",
-        epochs,
-        show=bool(progress) and world.rank == 0,
-        leave=progress != "brief",
-        before=history.steps / run.per_epoch,  # where a run goes on
-        note=_loss(history),
-    )
-    try:
-        while not run.finished:
-            run.epoch(save, shown.within)
-            shown.advance(_loss(history))
-        if run.best:
-            model.load_state_dict(run.best)
-    except KeyboardInterrupt:
-        history.interrupted = True
-    except NonFiniteLossError:
-        model.load_state_dict(before)
-        raise
-    finally:
-        shown.close()
-        model.eval()
-    return history
+        shown = Progress(
+            f"training {type(model).__name__}",
+            plan.epochs,
+            show=bool(progress) and world.rank == 0,
+            leave=progress != "brief",
+            before=run.history.steps / run.per_epoch,  # where a run goes on
+            note=_loss(run.history),
+        )
+        until_done.callback(shown.close)
+        with Stops(early) as stops:
+            _train(run, save, shown, stops)
+        if run.history.interrupted:
+            _trial.note_stop(shown.task)
+            if progress is not True and world.rank == 0:
+                shown.tell_stop()
+        return run.history

@@ -1,7 +1,8 @@
-"""Checkpoints: one safetensors file, moved into place whole, never a pickle.
+"""Checkpoints: one safetensors file with its own checksum, moved into place whole, never a pickle.
 
-Tensors: ``model.<name>``, ``optimizer.<parameter>.<name>``, ``generator.<name>``, ``sum.<term>``
-and, under early stopping, ``best.<name>``. The header's metadata hold the rest as JSON.
+Tensors: ``model.<name>``, ``optimizer.<parameter>.<name>``, ``generator.<name>``, ``run.sums``,
+``objective.<number>`` where the objective holds any and, under early stopping, ``best.<name>``. The
+header's metadata hold the rest as JSON.
 """
 
 from __future__ import annotations
@@ -9,20 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors import torch as safetensors
+from filelock import BaseFileLock, FileLock, Timeout
 from torch import Tensor
 
+from vae_core import _cache, _files
 from vae_core.data import ImageData
+from vae_core.training._identity import differences
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -45,42 +49,45 @@ class Checkpoint:
     def to_bytes(self) -> bytes:
         """The file's content."""
         facts = json.dumps({"format": FORMAT, **self.facts})
-        return safetensors.save(self.tensors, metadata={"facts": facts})
+        return _files.pack(self.tensors, {"facts": facts})
 
 
 def from_bytes(content: bytes, path: Path) -> Checkpoint:
-    """The checkpoint in a file's ``content``. Raises ``ValueError`` if it is not one."""
+    """The checkpoint in a file's ``content``. Raises ``ValueError`` if it is none, or damaged."""
     try:
-        tensors = safetensors.load(content)
-        length = int.from_bytes(content[:8], "little")
-        facts = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["facts"])
+        tensors, texts = _files.unpack(content)
+        facts = json.loads(texts["facts"])
         if facts.pop("format") != FORMAT:
-            raise KeyError("format")
-    except (SafetensorError, ValueError, KeyError):
-        raise ValueError(
-            f"{path} is not a checkpoint of this version of fit; remove it to start anew"
-        ) from None
+            raise ValueError("it is of another version")
+    except KeyError:
+        raise _no_checkpoint(path, "it is another file") from None
+    except ValueError as error:
+        raise _no_checkpoint(path, str(error)) from None
     return Checkpoint(tensors, facts)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Put ``content`` at ``path``: a kill at any moment leaves the old file or the new, whole.
+def _no_checkpoint(path: Path, reason: str) -> ValueError:
+    return ValueError(
+        f"{path} is not a checkpoint of this version of fit, or it is damaged ({reason}); "
+        f"remove it to start anew"
+    )
 
-    Raises the system's ``OSError`` where it can't be written; what was at ``path`` is still there.
+
+def read(path: Path) -> bytes | None:
+    """The content of the checkpoint file, None where there is none.
+
+    Raises ``OSError``, in one sentence, where it can't be read, or none can be put there.
     """
-    # One name, not a random one: what a kill leaves is overwritten by the next.
-    part = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # the bytes are on the disk before the name is
-        os.replace(part, path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink()  # half a file is of no use, and the disk may be full of it
-        raise
+        _files.check_place(path)
+        return path.read_bytes() if path.is_file() else None
+    except OSError as error:
+        told = OSError(
+            f"the checkpoint {path} can't be read and written ({error.strerror or error}); "
+            f"name another file"
+        )
+        told.errno = error.errno
+        raise told from None
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
@@ -90,7 +97,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     (a full disk, a folder that refuses); what was at ``path`` before is still there.
     """
     try:
-        write_whole(path, checkpoint.to_bytes())
+        _files.write_whole(path, checkpoint.to_bytes())
     except OSError as error:
         raise _refused(path, error) from None
 
@@ -110,6 +117,58 @@ def _refused(path: Path, error: OSError) -> OSError:
     return told
 
 
+_mine: dict[str, int] = {}  # files that runs of this process keep -> the thread
+
+
+@contextmanager
+def alone(path: Path, obey: Callable[[], None]) -> Iterator[None]:
+    """One run at a time keeps its state in the file at ``path``, by whatever name it is called.
+
+    The next one waits until it has ended, and then goes on from what it left; a warning says so.
+    ``obey`` is called while it waits, to end that. The system frees a killed process's lock. Where
+    no lock can be made (a cache folder that can't be written), two runs may write by turns, each a
+    whole file. Raises ``ValueError`` for a run within a run of the same file.
+    """
+    try:
+        real = os.path.realpath(path)
+    except OSError:
+        real = str(path)  # the folder that it counts from is gone: reading it will tell
+    if _mine.get(real) == threading.get_ident():
+        raise ValueError(f"the checkpoint {path} is kept by the run in which this one was begun")
+    name = hashlib.sha256(os.fsencode(real)).hexdigest()[:24]
+    place = _cache.folder() / "locks" / f"checkpoint-{name}.lock"
+    lock = FileLock(place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _wait(lock, path, obey)
+    except (OSError, NotImplementedError):
+        yield
+        return
+    _mine[real] = threading.get_ident()
+    try:
+        yield
+    finally:
+        del _mine[real]
+        lock.release()
+
+
+def _wait(lock: BaseFileLock, path: Path, obey: Callable[[], None]) -> None:
+    told = False
+    while True:
+        try:
+            lock.acquire(timeout=0.2, poll_interval=0.05)
+            return
+        except Timeout:
+            obey()
+        if not told:
+            told = True
+            warnings.warn(
+                f"another run keeps its state in {path}: this one waits until that one has ended",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
 def digest(data: ImageData) -> str:
     """A name for the data's very bytes."""
     found = hashlib.sha256(repr(tuple(data.images.shape)).encode())
@@ -120,11 +179,16 @@ def digest(data: ImageData) -> str:
 
 def refuse_other(path: Path, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """Raise ``ValueError`` unless the run that left ``path`` is the run asked for."""
-    wrong = [name for name in asked if stored.get(name) != asked[name]]
+    wrong = [
+        f"{name} {stored.get(name)!r}, not {asked[name]!r}"
+        for name in asked
+        if name != "behaviour" and stored.get(name) != asked[name]
+    ]
+    if not wrong:
+        wrong = differences(stored.get("behaviour"), asked["behaviour"])
     if wrong:
-        differences = "; ".join(f"{n} {stored.get(n)!r}, not {asked[n]!r}" for n in wrong)
         raise ValueError(
-            f"the checkpoint {path} is of another run ({differences}); "
+            f"the checkpoint {path} is of another run ({'; '.join(wrong)}); "
             f"name another file, or remove this one to start anew"
         )
 

@@ -17,6 +17,7 @@ from vae_core.data import batches
 from vae_core.objectives import Objective, Terms
 from vae_core.training._checkpoint import Checkpoint, load_optimizer, optimizer_tensors
 from vae_core.training._graph import GraphedStep
+from vae_core.training._parts import packed, parts, put_back, state_of, unpacked
 from vae_core.training._setup import PixelSource, half_precision, learning_rate_factor
 from vae_core.training._world import World, batch_dimensions
 
@@ -25,7 +26,7 @@ _LOOK_EVERY = 100
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite; the message names the step."""
+    """The loss or the weights became NaN or infinite; the message names the step."""
 
 
 @dataclass
@@ -62,6 +63,28 @@ class Plan:
     cuda_graph: bool
 
 
+def _finite(values: Tensor) -> bool:
+    return bool(torch.isfinite(values).all())
+
+
+def _check_terms(terms: Any, batch: int) -> None:
+    """Raise ``ValueError`` unless an objective gave what :data:`Objective` says."""
+    if not isinstance(terms, dict) or not all(isinstance(v, Tensor) for v in terms.values()):
+        found = (
+            {name: type(v).__name__ for name, v in terms.items()}
+            if isinstance(terms, dict)
+            else type(terms).__name__
+        )
+        raise ValueError(f"an objective gives a dict of tensors, one of them 'loss'; got {found}")
+    shapes = {name: list(values.shape) for name, values in terms.items()}
+    if shapes.get("loss") != [batch]:
+        raise ValueError(f"an objective gives 'loss' [{batch}], one an example; got {shapes}")
+    if any(shape != [batch] for shape in shapes.values()):
+        raise ValueError(f"an objective's terms are [{batch}], one value an example; got {shapes}")
+    if not terms["loss"].is_floating_point():
+        raise ValueError(f"an objective's loss is floating; got {terms['loss'].dtype}")
+
+
 class _Step(nn.Module):
     """An objective of a model, as a module: DistributedDataParallel wraps a ``forward``."""
 
@@ -92,7 +115,10 @@ class Run:
         self.model, self.optimizer, self.plan, self.history = model, optimizer, plan, history
         self.pixels, self.labels, self.validation, self.world = pixels, labels, validation, world
         self.objective = _Step(model, objective)
+        self.parts = parts(objective, model)  # what the objective carries from step to step
         self.parameters = [p for p in model.parameters() if p.requires_grad]
+        # A mask may be infinite where it will; what was finite must stay so.
+        self.watched = [name for name, values in self._floats() if _finite(values)]
         self.per_epoch = math.ceil(len(labels) / plan.batch_size)
         self.order = torch.Generator().manual_seed(plan.seed)
         self.noise = torch.Generator(labels.device).manual_seed(plan.seed + 1)
@@ -143,14 +169,17 @@ class Run:
             half_precision(self.model, labels.device, self.plan.bf16),
         ):
             terms = module(x, labels[index[rows]], noise)
-        if "loss" not in terms or terms["loss"].shape != x.shape[:1]:
-            found = {name: list(values.shape) for name, values in terms.items()}
-            raise ValueError(f"an objective gives 'loss' [{len(x)}], one an example; got {found}")
+        _check_terms(terms, len(x))
         return terms, count
 
     def _totals(self, terms: Terms, count: int) -> Tensor:
         """Sums over the examples that count: one entry a term, in the order of ``names``."""
         self.names = self.names or list(terms)
+        if self.names != list(terms):
+            raise ValueError(
+                f"an objective gives the same terms for every batch; "
+                f"got {list(terms)} after {self.names}"
+            )
         kept = [terms[name].detach() for name in self.names]
         if self.world.size > 1:
             kept = [values[:count] for values in kept]
@@ -167,14 +196,11 @@ class Run:
             mean = loss.mean()
         for parameter in self.parameters:
             parameter.grad = None
+        if not mean.requires_grad:
+            raise ValueError("the objective's loss does not depend on any weight that is trained")
         mean.backward()
         self.optimizer.step()
         return self._totals(terms, count)
-
-    def _means(self, sums: Tensor, n: int) -> list[float]:
-        """The terms' means over ``n`` examples, from this process's sums."""
-        # On the CPU first: Apple's GPUs have no float64.
-        return (self.world.total(sums).cpu().double() / n).tolist()
 
     def _set_rate(self) -> None:
         progress = self.history.steps / (self.plan.epochs * self.per_epoch)
@@ -204,11 +230,17 @@ class Run:
 
     # ---- one epoch -----------------------------------------------------------------------------
 
-    def epoch(self, save: Callable[[], None], tell: Callable[[int, int, str], None]) -> None:
+    def epoch(
+        self,
+        save: Callable[[], None],
+        tell: Callable[[int, int, str], None],
+        obey: Callable[[], None],
+    ) -> None:
         """What is left of this epoch; appends each term's mean over examples to the history.
 
         ``tell`` hears of each step: how many of how many are done, and the last loss looked at.
-        It must not wait for the device.
+        It must not wait for the device. ``obey`` is called before each step, and raises
+        ``KeyboardInterrupt`` where the reader wants to stop.
         """
         started = time.perf_counter() - self.elapsed
         history, n, device = self.history, len(self.labels), self.labels.device
@@ -217,6 +249,7 @@ class Run:
         unseen: list[Tensor] = []
         try:
             for index in indices[history.steps % self.per_epoch :]:
+                obey()
                 self._set_rate()
                 totals = self.take(index)
                 history.steps += 1
@@ -238,7 +271,8 @@ class Run:
             raise
         self._look(unseen)
         assert self.sums is not None
-        means = self._means(self.sums, n)
+        # On the CPU: an Apple GPU has no float64.
+        means = (self.world.total(self.sums).cpu().double() / n).tolist()
         for name, mean in zip(self.names, means, strict=True):
             history.terms.setdefault(name, []).append(mean)
         self.sums, self.elapsed = None, 0.0
@@ -256,12 +290,13 @@ class Run:
             pixels.noise.manual_seed(seed + 2)
         noise = torch.Generator(labels.device).manual_seed(seed + 3)
         self.model.eval()
-        parts = []
+        sums = []
         for index in torch.arange(len(labels), device=labels.device).split(self.plan.batch_size):
             terms, count = self._terms(self.objective, pixels, labels, index, noise)
-            parts.append(self._totals(terms, count))
+            sums.append(self._totals(terms, count))
         self.model.train()
-        means = self._means(torch.stack(parts).sum(0), len(labels))
+        total = self.world.total(torch.stack(sums).sum(0))
+        means = (total.cpu().double() / len(labels)).tolist()
         history = self.history
         for name, mean in zip(self.names, means, strict=True):
             history.validation.setdefault(name, []).append(mean)
@@ -280,6 +315,21 @@ class Run:
         self.stopped = len(losses) - history.best_epoch >= self.plan.patience
 
     # ---- the state between two steps -----------------------------------------------------------
+
+    def _floats(self) -> list[tuple[str, Tensor]]:
+        """The weights, and what else the model holds that is kept and is not counted."""
+        held = self.model.state_dict().items()
+        return [(name, v) for name, v in held if isinstance(v, Tensor) and v.is_floating_point()]
+
+    def check_weights(self) -> None:
+        """Raise unless all weights are numbers: a finite loss can have a gradient that is none."""
+        held = dict(self._floats())
+        if not all(_finite(held[name]) for name in self.watched):
+            raise NonFiniteLossError(
+                f"the weights became NaN or infinite by step {self.history.steps}; training "
+                f"stopped and the weights are as they were before (a smaller learning rate often "
+                f"helps)"
+            )
 
     def _generators(self) -> dict[str, Tensor]:
         states = {"order": self.epoch_order, "noise": self.noise.get_state()}
@@ -300,7 +350,11 @@ class Run:
         held.add("best", self.best)
         if self.sums is not None:
             held.add("run", {"sums": self.sums})
+        tensors: list[Tensor] = []
+        carried = [packed(state_of(part), tensors) for part in self.parts]
+        held.add("objective", {str(i): values for i, values in enumerate(tensors)})
         held.facts = {
+            "objective": carried,
             "history": asdict(self.history),
             "names": self.names,
             "elapsed": self.elapsed,
@@ -325,6 +379,10 @@ class Run:
         self.best = {name: values.to(device) for name, values in held.part("best").items()}
         sums = held.part("run").get("sums")
         self.sums = None if sums is None else sums.to(device)
+        tensors = held.part("objective")
+        every = [tensors[str(i)] for i in range(len(tensors))]
+        for part, state in zip(self.parts, held.facts["objective"], strict=True):
+            put_back(part, unpacked(state, every))
         for name, value in held.facts["history"].items():
             setattr(self.history, name, value)
         self.history.interrupted = False

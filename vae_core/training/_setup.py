@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -27,10 +29,50 @@ def pick_device(device: torch.device | str = "auto") -> torch.device:
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         first = str(error).strip().splitlines()[0]
         raise ValueError(f"device {str(device)!r} can't be used here: {first}") from None
+    if chosen.type == "meta":
+        raise ValueError("device 'meta' can't be used here: it holds shapes, and no numbers")
     return chosen
+
+
+def _bf16_instructions() -> bool | None:
+    """Whether this processor computes in bfloat16; None where it does not say."""
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    if ask is not None:
+        told = ask()
+        return any(bool(has) for name, has in told.items() if "bf16" in name) if told else None
+    try:  # older versions of torch don't know
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    return "bf16" in told
+
+
+def check_bf16(device: torch.device, dtype: torch.dtype) -> None:
+    """Raise ``ValueError`` where bfloat16 would not serve: on this device, or for such weights."""
+    if dtype != torch.float32:
+        raise ValueError(f"bf16 is for weights in float32; these are {dtype}")
+    if device.type == "cpu" and _bf16_instructions() is False:
+        raise ValueError(
+            "bf16 would be slower here than float32, not faster: this processor has no "
+            "instructions for bfloat16 and would compute each product by others; leave out bf16"
+        )
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ValueError(
+            f"bf16 would be slower here than float32, not faster: this GPU "
+            f"({torch.cuda.get_device_name(device)}) has no instructions for bfloat16; "
+            f"leave out bf16"
+        )
+
+
+@functools.cache
+def first_step() -> None:
+    """Have torch import what it imports at its first step: a stop in an import would break it."""
+    weight = nn.Parameter(torch.zeros(1, device="cpu"))
+    weight.square().sum().backward()
+    torch.optim.SGD([weight], lr=0.1).step()
 
 
 def adam(

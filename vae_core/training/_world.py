@@ -7,6 +7,8 @@ seeds, and keeps its own rows; DistributedDataParallel adds up the gradients.
 from __future__ import annotations
 
 import itertools
+import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -15,6 +17,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+# Seconds between two looks at whether a process was asked to stop: each is an exchange of its own.
+_BETWEEN_LOOKS = 0.2
+_SHARED: dict[str, type[BaseException]] = {
+    "value": ValueError,
+    "disk": OSError,
+    "stop": KeyboardInterrupt,
+}
 
 
 class World:
@@ -26,6 +36,8 @@ class World:
         self.rank = dist.get_rank() if joined else 0
         self.device = device
         self.dimensions: list[int | None] = []  # the batch's, in each draw of the objective
+        self._stride = self._until_look = 1  # steps
+        self._looked = time.perf_counter()
 
     def rows(self, batch: int) -> tuple[slice, int]:
         """This process's rows of a batch, and how many of them count.
@@ -79,6 +91,47 @@ class World:
             values = torch.empty(int(length), dtype=torch.uint8, device=self.device)
         dist.broadcast(values, 0)
         return values.cpu().numpy().tobytes()
+
+    def first_does(self, act: Callable[[], object]) -> None:
+        """The first process does it; where it can't, or is stopped, all raise what it raises.
+
+        Otherwise the others would wait for ever in the next exchange.
+        """
+        if self.size == 1:
+            act()
+            return
+        error: BaseException | None = None
+        if self.rank == 0:
+            try:
+                act()
+            except (ValueError, OSError, KeyboardInterrupt) as refused:
+                error = refused
+        kind = next((k for k in _SHARED if isinstance(error, _SHARED[k])), "")
+        told = None if error is None else json.dumps([kind, str(error)])
+        heard = self.same(None if told is None else told.encode())
+        if error is not None:
+            raise error
+        if heard is not None:
+            kind, sentence = json.loads(heard)
+            raise _SHARED[kind](sentence)
+
+    def stops(self, asked: bool, now: bool = False) -> bool:
+        """Whether a process was asked to stop. Each asks before each step, and all hear alike.
+
+        ``now``: at once; else some steps may pass between two exchanges.
+        """
+        if self.size == 1:
+            return asked
+        self._until_look -= 1
+        if self._until_look > 0 and not now:
+            return False
+        pace = (time.perf_counter() - self._looked) / self._stride
+        told = torch.tensor([float(asked), pace], dtype=torch.float32, device=self.device)
+        dist.all_reduce(told, dist.ReduceOp.MAX)
+        anybody, pace = told.tolist()
+        self._stride = self._until_look = max(1, min(100, int(_BETWEEN_LOOKS / max(pace, 1e-9))))
+        self._looked = time.perf_counter()
+        return anybody > 0
 
 
 class _Draws(TorchFunctionMode):

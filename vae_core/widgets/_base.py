@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import html
 import json
@@ -59,6 +60,31 @@ def bundle(name: str) -> str:
     return text
 
 
+class RefusedTraitError(traitlets.TraitError, ValueError):
+    """A trait was given what is not of its kind: traitlets' own error, and a ``ValueError`` too."""
+
+
+@contextlib.contextmanager
+def _one_sentence() -> Iterator[None]:
+    """traitlets' errors as ours: one line, however long the value's representation is."""
+    try:
+        yield
+    except RefusedTraitError:
+        raise
+    except traitlets.TraitError as error:
+        text = " ".join(str(error).split())
+        short = text if len(text) <= 200 else f"{text[:197]}..."
+        raise RefusedTraitError(short) from None
+
+
+def _check_representable(name: str, value: Any) -> None:
+    """Raise :class:`RefusedTraitError` for a value that traitlets could not even refuse."""
+    try:
+        repr(value)
+    except Exception:  # a representation of the caller's own
+        raise RefusedTraitError(f"{name} can't be a {type(value).__name__}") from None
+
+
 class BrowserWidget(anywidget.AnyWidget):
     """A widget that computes in the browser.
 
@@ -82,7 +108,20 @@ class BrowserWidget(anywidget.AnyWidget):
         super().__init_subclass__(**kwargs)
 
     def __init__(self, payload: dict[str, Any], blobs: list[Blob], **state: Any) -> None:
-        super().__init__(payload=payload, blobs={blob.sha: blob.data for blob in blobs}, **state)
+        unknown = sorted(set(state) - set(self.trait_names()))
+        if unknown:
+            known = f"there are {', '.join(self.STATE)}" if self.STATE else "there are none"
+            raise ValueError(f"unknown traits {unknown}: {known}")
+        with _one_sentence():
+            super().__init__(
+                payload=payload, blobs={blob.sha: blob.data for blob in blobs}, **state
+            )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.STATE:
+            _check_representable(name, value)
+        with _one_sentence():
+            super().__setattr__(name, value)
 
     @traitlets.default("mark")
     def _new_mark(self) -> str:

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from vae_core.data import to_float
-from vae_core.distributions import GaussianLikelihood
+from vae_core.distributions import DiagonalGaussian, GaussianLikelihood
 from vae_core.models import CVAE
 from vae_core.widgets import _payload as payload
 from vae_core.widgets._payload import LatentModel
+from vae_core.widgets._validate import check_codes
 
 
 def likelihood_spec(model: LatentModel | CVAE) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def likelihood_spec(model: LatentModel | CVAE) -> dict[str, Any]:
 def decoder_spec(model: LatentModel | CVAE, packed: payload.Packed) -> dict[str, Any]:
     """The decoder and the link after it."""
     activation = model.decoder.activation
-    link = likelihood_spec(model)["link"]
+    link = getattr(model.likelihood, "link", "sigmoid")
     return {"sha": packed[0].sha, "activation": activation, "link": link, "layers": packed[1]}
 
 
@@ -35,8 +36,26 @@ def encoder_spec(model: LatentModel, packed: payload.Packed) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def embed(model: LatentModel, images: Tensor, batch: int = 2048) -> Tensor:
-    """Codes [n, 2] of uint8 images: the model's own, not those of the quantised weights."""
-    device = next(model.parameters()).device
-    pieces = [model.embed(to_float(part.to(device))).cpu() for part in images.split(batch)]
-    return torch.cat(pieces)
+def posteriors(
+    name: str, model: LatentModel, images: Tensor, batch: int = 2048
+) -> tuple[Tensor, Tensor | None]:
+    """Codes [n, k] of uint8 images, and a VAE's log sigmas, float32 on the CPU: the model's own.
+
+    (Not those of the quantised weights.) Raises ``ValueError`` for such as no picture can show,
+    where the training of ``name`` diverged.
+    """
+    weight, means, spreads = next(model.parameters()), [], []
+    for part in images.split(batch):
+        code = model.encode(to_float(part).to(weight))
+        if isinstance(code, DiagonalGaussian):
+            spreads.append(code.log_sigma.float().cpu())
+            code = code.mean
+        means.append(code.float().cpu())
+    codes, log_sigma = torch.cat(means), torch.cat(spreads) if spreads else None
+    check_codes(name, codes, None if log_sigma is None else log_sigma.exp())
+    return codes, log_sigma
+
+
+def embed(name: str, model: LatentModel, images: Tensor) -> Tensor:
+    """The codes alone, [n, k]."""
+    return posteriors(name, model, images)[0]

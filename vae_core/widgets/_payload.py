@@ -88,8 +88,13 @@ def quantise(weight: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np.flo
     moments = inputs.T.astype(np.float64) @ inputs / len(inputs)  # [cols, cols]
     moments[np.diag_indices_from(moments)] += DAMPING * max(np.trace(moments) / len(moments), 1e-12)
     order = np.argsort(-np.diag(moments), kind="stable")
-    inverse = np.linalg.inv(moments[np.ix_(order, order)])
-    upper = np.linalg.cholesky(inverse).T  # inverse = upper.T @ upper
+    try:
+        inverse = np.linalg.inv(moments[np.ix_(order, order)])
+        upper = np.linalg.cholesky(inverse).T  # inverse = upper.T @ upper
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            "a network's numbers lie too far apart to be packed: its training has diverged"
+        ) from None
     scale = np.float32(max(float(np.abs(weight).max()), 1e-12) / LEVELS)
     rest = weight.astype(np.float64)[:, order]
     levels = np.empty_like(rest)
@@ -127,7 +132,10 @@ def pack_layers(
             parts += [np.array([scale], "<f4").tobytes(), _entropy.pack(pictures, WEIGHT_LANE)]
             specs.append({"rows": rows, "cols": cols, "format": "int8", "by": by})
             weight = levels * scale
-        inputs = ACTIVATIONS[activation](inputs @ weight.T + bias)
+        with np.errstate(over="ignore", invalid="ignore"):
+            inputs = ACTIVATIONS[activation](inputs @ weight.T + bias)
+        if not np.isfinite(inputs).all():
+            raise ValueError("a network's numbers overflow: its training has diverged")
     return Blob.of(b"".join(parts)), specs
 
 
@@ -203,7 +211,7 @@ def _size(model: LatentModel) -> tuple[int, int]:
 
 def pack_decoder(model: LatentModel, codes: Tensor) -> tuple[Blob, list[dict[str, Any]]]:
     """Pack the decoder for the part of the plane that ``codes`` [n, 2] span, and its margin."""
-    seen = codes.numpy()
+    seen = codes.float().numpy()
     reach = 1.3 * max(3.0, float(np.quantile(np.abs(seen), 0.998)))
     axis = np.linspace(-reach, reach, 60, dtype=np.float32)
     everywhere = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
@@ -224,9 +232,12 @@ Packed = tuple[Blob, list[dict[str, Any]]]
 
 @torch.no_grad()
 def dequantised(model: M, decoder: Packed | None = None, encoder: Packed | None = None) -> M:
-    """A copy of ``model`` with the weights of the packed ``decoder`` and ``encoder``."""
+    """A copy of ``model`` with the weights of the packed ``decoder`` and ``encoder``.
+
+    It is on the CPU and in float32, as what the browser reads.
+    """
     twin = copy.deepcopy(model)
-    twin.cpu().eval()
+    twin.cpu().float().eval()
     if decoder:
         _refill(decoder, twin.decoder.layers, [])
     if encoder:
@@ -236,7 +247,10 @@ def dequantised(model: M, decoder: Packed | None = None, encoder: Packed | None 
 
 def _refill(packed: Packed, trunk: nn.ModuleList, heads: list[nn.Linear]) -> None:
     blob, specs = packed
-    read = [tuple(map(torch.tensor, layer)) for layer in unpack_layers(blob.raw(), specs)]
+    read = [
+        tuple(torch.from_numpy(part.copy()) for part in layer)
+        for layer in unpack_layers(blob.raw(), specs)
+    ]
     if heads:
         weight, bias = read.pop()  # taken apart again, mean above log sigma
         read += zip(weight.chunk(len(heads)), bias.chunk(len(heads)), strict=True)
@@ -261,7 +275,7 @@ def quantisation_error(model: LatentModel, twin: LatentModel, codes: Tensor) -> 
 
 def pack_codes(codes: Tensor) -> tuple[Blob, float]:
     """Codes [n, 2] as int16 pairs with one scale, so that both axes keep the same unit."""
-    values = codes.detach().cpu().numpy().astype(np.float64)
+    values = codes.detach().cpu().double().numpy()
     scale = float(np.float32(max(float(np.abs(values).max()), 1e-12) / 32_767))
     levels = np.clip(np.rint(values / scale), -32_767, 32_767)
     return Blob.of(levels.astype("<i2").tobytes()), scale

@@ -11,15 +11,19 @@ import traitlets
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from vae_core import _check
 from vae_core._plot import ACCENT, INK
+from vae_core._tensors import as_tensor
 from vae_core.coding import Account, account, spoil
 from vae_core.distributions import BernoulliLikelihood, DiagonalGaussian
-from vae_core.models import VAE, Decoder
+from vae_core.models import VAE
 from vae_core.widgets import _payload as payload
 from vae_core.widgets._base import BrowserWidget
 from vae_core.widgets._models import decoder_spec
+from vae_core.widgets._validate import check_codes, check_computable, check_names
 
 SHIFTS, SCALES = (-3.0, 3.0), (0.25, 4.0)
+MOST_SAMPLES = 1000  # they travel as text, and the browser decodes each
 
 
 class BitsExplorer(BrowserWidget):
@@ -54,26 +58,34 @@ class BitsExplorer(BrowserWidget):
         self, model: VAE, images: Tensor, names: Sequence[str], samples: int = 32, seed: int = 0
     ) -> None:
         if not isinstance(model, VAE) or not isinstance(model.likelihood, BernoulliLikelihood):
-            raise ValueError(f"model must be a VAE with a Bernoulli likelihood, got {model!r}")
-        if not isinstance(model.decoder, Decoder) or model.shape[0] != 1:
+            likelihood = getattr(model, "likelihood", model)
             raise ValueError(
-                "model must be made of linear layers (architecture='mlp'), for 1 channel"
+                f"model must be a VAE with a Bernoulli likelihood, got {_check.kind(likelihood)}"
             )
+        check_computable("model", model)
+        images = as_tensor("images", images)
         if images.dtype != torch.uint8 or tuple(images.shape[1:]) != model.shape:
             raise ValueError(
                 f"images must be uint8 [n, {', '.join(map(str, model.shape))}], "
                 f"got {images.dtype} {list(images.shape)}"
             )
-        if not 1 <= len(images) <= 20 or len(names) != len(images):
-            raise ValueError(f"1 to 20 images with a name each, got {len(images)}, {len(names)}")
+        if not 1 <= len(images) <= 20 or not hasattr(names, "__len__") or len(names) != len(images):
+            given = len(names) if hasattr(names, "__len__") else _check.kind(names)
+            raise ValueError(f"1 to 20 images with a name each, got {len(images)}, {given}")
+        names = check_names(names, len(images))
         if int(images.max()) > 1:
             raise ValueError(f"pixels must be 0 or 1, got up to {int(images.max())}")
-        generator = torch.Generator().manual_seed(seed)
+        samples = _check.whole("samples", samples, most=MOST_SAMPLES)
+        generator = torch.Generator("cpu").manual_seed(_check.seed(seed))
         self.x = images.cpu().double()
         # Few digits of the noise: it travels as text, and any noise will do.
-        draws = torch.randn(samples, model.latent_dim, generator=generator, dtype=torch.float64)
+        draws = torch.randn(
+            samples, model.latent_dim, generator=generator, dtype=torch.float64, device="cpu"
+        )
         self.noise = (draws * 1000).round() / 1000
-        wide = 1.3 * torch.randn(4000, model.latent_dim, generator=generator)
+        wide = 1.3 * torch.randn(
+            4000, model.latent_dim, generator=generator, dtype=torch.float32, device="cpu"
+        )
         height, width = model.shape[1:]
         packed = payload.pack_layers(
             payload.decoder_layers(model),
@@ -84,13 +96,14 @@ class BitsExplorer(BrowserWidget):
         self.twin = payload.dequantised(model, decoder=packed).double()
         with torch.no_grad():
             self.posterior = self.twin.encode(self.x)
+        check_codes("model", self.posterior.mean, self.posterior.sigma)
         digits = payload.pack_digits(images)
         super().__init__(
             payload={
                 "decoder": decoder_spec(model, packed),
                 "digits": digits.sha,
                 "shape": [height, width],
-                "names": [str(name) for name in names],
+                "names": names,
                 "mean": self.posterior.mean.tolist(),
                 "log_sigma": self.posterior.log_sigma.tolist(),
                 "noise": self.noise.tolist(),

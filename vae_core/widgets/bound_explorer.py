@@ -13,10 +13,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vae_core._plot import ACCENT, INK, STYLE
+from vae_core._tensors import as_tensor
 from vae_core.evaluation import Bound, LogLikelihood
 from vae_core.evaluation._importance import log_mean
 from vae_core.widgets import _payload as payload
 from vae_core.widgets._base import BrowserWidget
+from vae_core.widgets._validate import check_names
 
 MOST_DIGITS = 12  # buttons in a row, and about 20 kB each for 5,000 weights
 
@@ -69,6 +71,7 @@ class BoundExplorer(BrowserWidget):
     shuffle = traitlets.Int(0, min=0, max=2**31 - 1).tag(sync=True)
 
     def __init__(self, log_weights: Tensor, images: Tensor, names: Any) -> None:
+        log_weights, images = as_tensor("log_weights", log_weights), as_tensor("images", images)
         if log_weights.ndim != 2 or len(log_weights) < 2 or not log_weights.is_floating_point():
             raise ValueError(
                 f"log_weights must be floating [draws, n], draws >= 2; "
@@ -82,15 +85,17 @@ class BoundExplorer(BrowserWidget):
                 f"images must be [{n}, 1, height, width], one for each column of log_weights; "
                 f"got {list(images.shape)}"
             )
-        self._names = [str(name) for name in names]
-        if len(self._names) != n:
-            raise ValueError(f"names must name {n} images; got {len(self._names)}")
-        wrong = int((~torch.isfinite(log_weights)).sum())
+        self._names = check_names(names, n)
+        columns = log_weights.detach().cpu().to(torch.float32).T.contiguous()  # [n, draws]
+        wrong = int((~torch.isfinite(columns)).sum())
         if wrong:
             raise ValueError(f"log_weights must be finite; {wrong} are not")
-        columns = log_weights.detach().cpu().to(torch.float32).T.contiguous()  # [n, draws]
         bytes_of = images.detach().cpu()
         if bytes_of.dtype != torch.uint8:
+            if not bytes_of.is_floating_point() or not bool(
+                ((bytes_of >= 0) & (bytes_of <= 1)).all()
+            ):
+                raise ValueError(f"images must be uint8, or floating in [0, 1]; got {images.dtype}")
             bytes_of = (bytes_of * 255).round().to(torch.uint8)
         weights = payload.Blob.of(columns.numpy().astype("<f4").tobytes())
         digits = payload.pack_digits(bytes_of)
@@ -120,7 +125,7 @@ class BoundExplorer(BrowserWidget):
 
     def ordered(self) -> Tensor:
         """The chosen image's log weights in the order shown, nats in float64: [draws]."""
-        order = torch.as_tensor(_shuffled(len(self._weights), self.shuffle))
+        order = torch.from_numpy(_shuffled(len(self._weights), self.shuffle))
         return self._weights[order, self.digit]
 
     def estimate(self) -> LogLikelihood:

@@ -12,13 +12,22 @@ import traitlets
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from vae_core import _check
 from vae_core.data import binarize
 from vae_core.models import CVAE, Decoder
 from vae_core.widgets import _payload as payload
 from vae_core.widgets._base import BrowserWidget
 from vae_core.widgets._models import decoder_spec
-from vae_core.widgets._validate import check_data, check_point
-from vae_core.widgets.sampling_explorer import normals
+from vae_core.widgets._random import normals
+from vae_core.widgets._validate import (
+    check_codes,
+    check_computable,
+    check_data,
+    check_entries,
+    check_keys,
+    check_point,
+    latents,
+)
 
 MODES = ("classes", "completions")
 SHOWN = 10  # completions drawn one by one
@@ -27,7 +36,7 @@ AVERAGED = 100  # completions in the mean, the shown ones among them
 
 def _check_cvae(name: str, model: Any, *, labelled: bool) -> None:
     if not isinstance(model, CVAE) or not isinstance(model.decoder, Decoder):
-        raise ValueError(f"{name!r} must be a CVAE made of linear layers, got {model!r:.60}")
+        raise ValueError(f"{name!r} must be a CVAE made of linear layers, got {_check.kind(model)}")
     if (model.classes is not None) != labelled:
         wanted = "classes=..." if labelled else "observed=..."
         raise ValueError(f"{name!r} must be a CVAE with {wanted}")
@@ -37,8 +46,7 @@ def _check_cvae(name: str, model: Any, *, labelled: bool) -> None:
         raise ValueError(
             f"{name!r} must have latent_dim 2 to be drawn on a plane, got {model.latent_dim}"
         )
-    if model.shape[0] != 1:
-        raise ValueError(f"{name!r} must make grey images (1, height, width), got {model.shape}")
+    check_computable(name, model)
 
 
 def _pack_classes(model: CVAE) -> payload.Packed:
@@ -76,7 +84,9 @@ def _pack_completion(model: CVAE, images: Tensor, target: np.ndarray) -> payload
     """The decoder of z and the given pixels, down to the pixels that are to be predicted."""
     given = images.flatten(1)[:, ~torch.from_numpy(target)].numpy()
     noise = torch.from_numpy(normals(0, len(given) * model.latent_dim).astype(np.float32))
-    z = model.prior(images).rsample(noise.reshape(len(given), -1)).numpy()
+    prior = model.prior(images)
+    check_codes("the prior", prior.mean, prior.sigma)
+    z = prior.rsample(noise.reshape(len(given), -1)).numpy()
     inputs = np.concatenate([z, given], axis=1)
     *hidden, last = payload._linear(model.decoder.layers)
     last = payload.Linear(last.weight[target], last.bias[target])
@@ -112,8 +122,8 @@ def _twin(
         where: Any = slice(None)
         if target is not None and len(bias) != len(layer.bias):
             where = torch.from_numpy(target)
-        layer.weight[where] = torch.tensor(weight)
-        layer.bias[where] = torch.tensor(bias)
+        layer.weight[where] = torch.from_numpy(weight.copy())
+        layer.bias[where] = torch.from_numpy(bias.copy())
     return twin
 
 
@@ -160,17 +170,15 @@ class ConditionalExplorer(BrowserWidget):
     ) -> None:
         _check_cvae("model", model, labelled=True)
         if not isinstance(completers, Mapping) or not 1 <= len(completers) <= 4:
-            raise ValueError(f"completers must map one to four names to CVAEs, got {completers!r}")
+            given = len(completers) if isinstance(completers, Mapping) else _check.kind(completers)
+            raise ValueError(f"completers must map one to four names to CVAEs, got {given}")
+        check_keys("completers", completers)
         check_data(data, tuple(model.shape))
         if model.classes != len(data.classes):
             raise ValueError(f"model has {model.classes} classes, data {len(data.classes)}")
         images = binarize(data.images[:4000].cpu(), "fixed", seed=0)
-        entries = [int(entry) for entry in entries]
-        if not 2 <= len(entries) <= 12 or not all(0 <= e < len(images) for e in entries):
-            raise ValueError(
-                f"entries must be 2 to 12 numbers from 0 to {len(images) - 1}, got {entries}"
-            )
-        model = copy.deepcopy(model).cpu().eval()
+        entries = check_entries(entries, len(images), 2, 12)
+        model = copy.deepcopy(model).cpu().float().eval()
         packed = _pack_classes(model)
         self.class_twin = _twin(model, packed)
         blobs, specs = [packed[0]], []
@@ -181,7 +189,7 @@ class ConditionalExplorer(BrowserWidget):
                 raise ValueError(f"{name!r} makes images {completer.shape}, not {model.shape}")
             assert completer.observed is not None
             target = ~completer.observed.cpu().numpy().ravel()
-            completer = copy.deepcopy(completer).cpu().eval()
+            completer = copy.deepcopy(completer).cpu().float().eval()
             own = _pack_completion(completer, images, target)
             prior = _pack_prior(completer, images.flatten(1)[:, ~target].numpy())
             self.twins[name] = _twin(completer, own, target, prior)
@@ -236,8 +244,8 @@ class ConditionalExplorer(BrowserWidget):
     @torch.no_grad()
     def decode(self) -> Tensor:
         """Pixel means of every class at ``z``: [classes, 1, height, width]."""
-        labels = torch.arange(len(self.payload["classes"]))
-        z = torch.tensor(self.z, dtype=torch.float32).expand(len(labels), 2)
+        labels = torch.arange(len(self.payload["classes"]), device="cpu")
+        z = latents([self.z]).expand(len(labels), 2)
         return self.class_twin.mean(z, labels)
 
     @torch.no_grad()

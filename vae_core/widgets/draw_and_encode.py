@@ -9,17 +9,16 @@ import numpy as np
 import torch
 import traitlets
 from matplotlib.figure import Figure
-from matplotlib.patches import Ellipse
 from torch import Tensor
 
-from vae_core._plot import draw_plane
+from vae_core._plot import draw_ellipse, draw_plane, extent
 from vae_core.data import binarize, to_float
 from vae_core.models import VAE
 from vae_core.objectives import elbo
 from vae_core.widgets import _payload as payload
 from vae_core.widgets._base import BrowserWidget
 from vae_core.widgets._models import decoder_spec, embed, encoder_spec, likelihood_spec
-from vae_core.widgets._validate import check_data, check_model, check_point
+from vae_core.widgets._validate import check_codes, check_data, check_model, check_point
 
 SHELF = 30  # test digits to load, an equal number of each class
 SAMPLES = 64  # fixed draws behind the averaged ELBO
@@ -66,14 +65,15 @@ class DrawAndEncode(BrowserWidget):
         chosen = pick(data.labels, len(data.classes), SHELF)
         digits = payload.pack_digits(data.images[chosen])
         labels = payload.Blob.of(self._labels.astype(np.uint8).tobytes())
-        codes = embed(model, data.images)
+        codes = embed("model", model, data.images)
         codes_blob, scale = payload.pack_codes(codes)
         decoder, encoder = (
             payload.pack_decoder(model, codes),
             payload.pack_encoder(model, data.images),
         )
         self.twin = payload.dequantised(model, decoder, encoder)
-        fixed = torch.randn(SAMPLES, 2, generator=torch.Generator().manual_seed(0))
+        seeded = torch.Generator("cpu").manual_seed(0)
+        fixed = torch.randn(SAMPLES, 2, generator=seeded, dtype=torch.float32, device="cpu")
         first = next((i for i in chosen if int(data.labels[i]) == FIRST_SHOWN), chosen[0])
         super().__init__(
             payload={
@@ -106,7 +106,8 @@ class DrawAndEncode(BrowserWidget):
 
     def image(self) -> Tensor:
         """``pixels`` as the model takes them, float32 [1, 1, h, w]; Bernoulli ones are 0 or 1."""
-        x = to_float(torch.tensor(self.pixels, dtype=torch.uint8).reshape(1, *self.twin.shape))
+        values = torch.tensor(self.pixels, dtype=torch.uint8, device="cpu")
+        x = to_float(values.reshape(1, *self.twin.shape))
         binary = self.payload["likelihood"]["kind"] == "bernoulli"
         return binarize(x, mode="threshold") if binary else x
 
@@ -115,7 +116,7 @@ class DrawAndEncode(BrowserWidget):
         if not self.pixels or not self.noise or not self.payload:
             return
         with torch.no_grad():
-            x, noise = self.image(), torch.tensor([[self.noise]])
+            x, noise = self.image(), _row(self.noise)[None]
             posterior = self.twin.encode(x)
             bound = elbo(self.twin, x, noise=noise)
         values: dict[str, Any] = {
@@ -126,6 +127,9 @@ class DrawAndEncode(BrowserWidget):
             "kl": float(bound.kl),
             "elbo": float(bound.total),
         }
+        check_codes("model", posterior.mean, posterior.sigma)
+        if not math.isfinite(values["elbo"]):
+            raise ValueError("the ELBO of this image is not finite: the model's training diverged")
         with self.hold_trait_notifications():
             for name, value in values.items():
                 setattr(self, name, value)
@@ -140,7 +144,7 @@ class DrawAndEncode(BrowserWidget):
         )
         figure = Figure(figsize=(8.4, 4.2))
         grid = figure.add_gridspec(2, 2, width_ratios=[1, 2.1], wspace=0.12, hspace=0.25)
-        decoded = self.twin.mean(torch.tensor([self.mean]))
+        decoded = self.twin.mean(_row(self.mean))
         for row, (image, title) in enumerate(
             (
                 (self.image()[0, 0], "what the encoder sees"),
@@ -154,16 +158,17 @@ class DrawAndEncode(BrowserWidget):
         axes = figure.add_subplot(grid[:, 1])
         draw_plane(axes, codes, self._labels, spec["classes"], alpha=0.25)
         for k in (1, 2):
-            width, height = (2 * k * math.exp(s) for s in self.log_sigma)
-            axes.add_patch(
-                Ellipse(
-                    (self.mean[0], self.mean[1]), width, height, fill=False, color="black", lw=1.4
-                )
-            )
+            radii = [k * math.exp(s) for s in self.log_sigma]
+            draw_ellipse(axes, self.mean, radii, extent(codes)[1], color="black", lw=1.4)
         axes.set_title(
             f"posterior at 1 and 2 σ: KL {self.kl:.2f}, ELBO {self.elbo:.2f} nats", fontsize=9
         )
         return figure
+
+
+def _row(values: list[float]) -> Tensor:
+    """A trait's numbers as the twin takes them: float32 [1, n]."""
+    return torch.tensor([values], dtype=torch.float32, device="cpu")
 
 
 def pick(labels: Tensor, classes: int, count: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +11,7 @@ import traitlets
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from vae_core import _check
 from vae_core._plot import ACCENT, INK
 from vae_core.evaluation import GradientLaw, ScalarVAE
 from vae_core.widgets._base import BrowserWidget
@@ -56,6 +58,9 @@ class GradientNoise(BrowserWidget):
         if not isinstance(case, ScalarVAE):
             raise ValueError(f"case must be a ScalarVAE, got {type(case).__name__}")
         case.check()
+        for parameter in ("decoder", "encoder"):
+            if not all(map(math.isfinite, case.law(parameter))):
+                raise ValueError(f"case must have finite gradients, got {tuple(case)}")
         self.case = case
         super().__init__(
             payload={"case": case._asdict(), "largest": LARGEST, "estimates": ESTIMATES}, blobs=[]
@@ -79,9 +84,13 @@ class GradientNoise(BrowserWidget):
 
     def estimates(self, count: int = ESTIMATES) -> Tensor:
         """``count`` estimates of the gradient, [count], from Python's own draws by ``seed``."""
-        generator = torch.Generator().manual_seed(self.seed)
-        x = self.case.data * torch.randn(count, self.batch, generator=generator)
-        noise = torch.randn(count, self.draws, self.batch, generator=generator)
+        options: Any = {
+            "generator": torch.Generator("cpu").manual_seed(self.seed),
+            "dtype": torch.float32,
+            "device": "cpu",
+        }
+        x = self.case.data * torch.randn(_check.whole("count", count), self.batch, **options)
+        noise = torch.randn(len(x), self.draws, self.batch, **options)
         rows = zip(x, noise, strict=True)
         return torch.stack(
             [self.case.estimate(*row, self.parameter, hold_z=self.hold_z) for row in rows]

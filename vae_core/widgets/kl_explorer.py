@@ -23,11 +23,13 @@ MODES = ("prior", "peaks")
 DIRECTIONS = {"reverse": "D[Q‖P]", "forward": "D[P‖Q]"}
 
 
+def _double(values: Any) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64, device="cpu")
+
+
 def two_peaks() -> MixtureSameFamily:
     """The bimodal target P that the widget shows, in float64."""
-    weights, means, sigmas = (
-        torch.tensor(values, dtype=torch.float64) for values in (WEIGHTS, MEANS, SIGMAS)
-    )
+    weights, means, sigmas = (_double(values) for values in (WEIGHTS, MEANS, SIGMAS))
     return MixtureSameFamily(Categorical(weights), Normal(means, sigmas))
 
 
@@ -102,13 +104,12 @@ class KLExplorer(BrowserWidget):
         """The divergence that the page shows as an area, in nats."""
         if self.mode == "peaks":
             return self._to_peaks(self.mu, self.direction)
-        mean, sigma = (torch.tensor([v], dtype=torch.float64) for v in (self.mu, self.sigma))
+        mean, sigma = (_double([v]) for v in (self.mu, self.sigma))
         return float(DiagonalGaussian(mean, sigma.log()).kl())
 
     def _to_peaks(self, mean: float, direction: str) -> float:
         """The divergence between N(mean, sigma^2) and the two peaks."""
-        place = torch.tensor(mean, dtype=torch.float64)
-        sigma = torch.tensor(self.sigma, dtype=torch.float64)
+        place, sigma = _double(mean), _double(self.sigma)
         if direction == "reverse":
             return float(evaluation.reverse_divergence(self._target, place, sigma.log()))
         log_q = Normal(place, sigma).log_prob
@@ -121,14 +122,14 @@ class KLExplorer(BrowserWidget):
 
     def _log_densities(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """log Q and log P at ``z`` [n]."""
-        mean, sigma = (torch.tensor(v, dtype=torch.float64) for v in (self.mu, self.sigma))
+        mean, sigma = (_double(v) for v in (self.mu, self.sigma))
         other = self._target if self.mode == "peaks" else Normal(0 * mean, 0 * mean + 1)
         return Normal(mean, sigma).log_prob(z), other.log_prob(z)
 
     def figure(self) -> Figure:
         """Densities, log-ratio and integrand; beside them the divergence as a curve."""
         half = max(5.0, abs(self.mu) + 4.2 * self.sigma)
-        z = torch.linspace(-half, half, 801, dtype=torch.float64)
+        z = torch.linspace(-half, half, 801, dtype=torch.float64, device="cpu")
         log_q, log_p = self._log_densities(z)
         forward = self.mode == "peaks" and self.direction == "forward"
         weight, ratio = (log_p, log_p - log_q) if forward else (log_q, log_q - log_p)
@@ -152,7 +153,7 @@ class KLExplorer(BrowserWidget):
         area.set_title(f"area = {self.divergence:.3f} nats", fontsize=9)
         area.set_ylabel("integrand", fontsize=8)
         if self.mode == "prior":
-            s = torch.linspace(0.05, 3, 400)
+            s = torch.linspace(0.05, 3, 400, dtype=torch.float32, device="cpu")
             exact = 0.5 * (s**2 + self.mu**2 - 1) - s.log()
             curve.plot(s, exact, color=ACCENT, label="divergence")
             curve.plot(
@@ -161,7 +162,7 @@ class KLExplorer(BrowserWidget):
             curve.plot(self.sigma, self.divergence, "o", color=ACCENT)
             curve.set(xlabel="σ", ylim=(0, self.mu**2 + 2.5), ylabel="nats")
         else:
-            means = torch.linspace(-MEAN_REACH, MEAN_REACH, 61, dtype=torch.float64)
+            means = torch.linspace(-MEAN_REACH, MEAN_REACH, 61, dtype=torch.float64, device="cpu")
             for direction, color in zip(DIRECTIONS, (ACCENT, CLASSES[1]), strict=True):
                 values = [self._to_peaks(float(m), direction) for m in means]
                 curve.plot(means, values, color=color, label=DIRECTIONS[direction])

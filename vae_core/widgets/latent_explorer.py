@@ -11,12 +11,19 @@ import traitlets
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from vae_core import _check
 from vae_core._plot import draw_plane, medians
 from vae_core.widgets import _payload as payload
 from vae_core.widgets._base import BrowserWidget
 from vae_core.widgets._models import decoder_spec, embed
 from vae_core.widgets._payload import LatentModel
-from vae_core.widgets._validate import check_data, check_model, check_point
+from vae_core.widgets._validate import (
+    check_data,
+    check_keys,
+    check_model,
+    check_point,
+    latents,
+)
 
 WALK = 0.2  # where the walk stands at first
 
@@ -57,6 +64,7 @@ class LatentExplorer(BrowserWidget):
                 "models must map one to three names to models, "
                 f"got {len(models) if isinstance(models, Mapping) else type(models).__name__}"
             )
+        check_keys("models", models)
         for name, model in models.items():
             check_model(name, model)
         shape = tuple(next(iter(models.values())).shape)
@@ -70,7 +78,7 @@ class LatentExplorer(BrowserWidget):
         blobs, specs = [labels, atlas], []
         self.twins = {}
         for name, model in models.items():
-            codes = embed(model, data.images)
+            codes = embed(name, model, data.images)
             codes_blob, scale = payload.pack_codes(codes)
             packed = payload.pack_decoder(model, codes)
             shown = {"sha": codes_blob.sha, "scale": scale}
@@ -118,7 +126,8 @@ class LatentExplorer(BrowserWidget):
     @torch.no_grad()
     def decode(self, z: Tensor, name: str | None = None) -> Tensor:
         """Pixel means [n, 1, h, w] for z [n, 2], with the weights the browser has."""
-        return self.twins[name or self.model_name].mean(z)
+        chosen = self.model_name if name is None else _check.chosen("name", name, self.twins)
+        return self.twins[chosen].mean(latents(z))
 
     def figure(self) -> Figure:
         """The planes, with the walk of ``model_name`` decoded below."""
@@ -131,10 +140,9 @@ class LatentExplorer(BrowserWidget):
             axes = figure.add_subplot(grid[0, column])
             draw_plane(axes, codes, self._labels, classes)
             axes.set_title(spec["name"], fontsize=11)
-        path = torch.tensor([self.start]) + torch.linspace(0, 1, 11)[:, None] * (
-            torch.tensor([self.end]) - torch.tensor([self.start])
-        )
-        strip = self.decode(path)[:, 0].permute(1, 0, 2).flatten(1)
+        start, end = np.array(self.start), np.array(self.end)
+        path = start + np.linspace(0, 1, 11)[:, None] * (end - start)
+        strip = self.decode(torch.from_numpy(path))[:, 0].permute(1, 0, 2).flatten(1)
         axes = figure.add_subplot(grid[1, :])
         axes.imshow(strip.numpy(), cmap="gray_r", vmin=0, vmax=1)
         axes.set_axis_off()

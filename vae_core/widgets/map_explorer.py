@@ -106,7 +106,7 @@ class MapExplorer(BrowserWidget):
     def numbers(self) -> list[Numbers]:
         """What the page shows of each point."""
         item = maps.MAPS[self.map_name]
-        z = torch.tensor(self.points, dtype=torch.float64)[:, : item.dim]
+        z = torch.tensor(self.points, dtype=torch.float64, device="cpu")[:, : item.dim]
         x, base, stretch = item(z), maps.log_normal(z), item.log_stretch(z)
         return [
             Numbers(
@@ -125,13 +125,14 @@ class MapExplorer(BrowserWidget):
         item, numbers = maps.MAPS[self.map_name], self.numbers
         figure = Figure(figsize=(8.4, 4.2 if item.dim == 2 else 3.2), layout="constrained")
         left, right = figure.subplots(1, 2)
-        generator = torch.Generator().manual_seed(1)
-        z = torch.randn(1500, item.dim, generator=generator, dtype=torch.float64)
+        double: Any = {"dtype": torch.float64, "device": "cpu"}
+        generator = torch.Generator("cpu").manual_seed(1)
+        z = torch.randn(1500, item.dim, generator=generator, **double)
         x, view = item(z), VIEWS[self.map_name]
         if item.dim == 2:
             left.scatter(*z.T, s=3, color=CLASSES[7], alpha=0.5, lw=0)
             right.scatter(*x.T, s=3, color=CLASSES[7], alpha=0.5, lw=0)
-            turn = torch.linspace(0, 2 * math.pi, 400, dtype=torch.float64)
+            turn = torch.linspace(0, 2 * math.pi, 400, **double)
             for radius in (1, 2, 3):
                 circle = radius * torch.stack([turn.cos(), turn.sin()], 1)
                 left.plot(*circle.T, color=ACCENT, lw=1)
@@ -142,7 +143,7 @@ class MapExplorer(BrowserWidget):
             left.set(xlabel="$z_1$", ylabel="$z_2$")
             right.set(xlabel="$x_1$", ylabel="$x_2$")
         else:
-            line = torch.linspace(-3.9, 3.9, 801, dtype=torch.float64)[:, None]
+            line = torch.linspace(-3.9, 3.9, 801, **double)[:, None]
             left.plot(line[:, 0], maps.log_normal(line).exp(), color=ACCENT)
             right.hist(x[:, 0].numpy(), bins=40, density=True, color=CLASSES[7], alpha=0.4)
             image = item(line)

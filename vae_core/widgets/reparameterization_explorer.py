@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from vae_core import _check
 from vae_core._plot import ACCENT, CLASSES, INK
 from vae_core.widgets._base import BrowserWidget
 
@@ -143,11 +144,10 @@ class ReparameterizationExplorer(BrowserWidget):
     draws = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, **state: Any) -> None:
-        unknown = set(state) - set(self.STATE)
-        if unknown:
-            raise ValueError(f"unknown traits {sorted(unknown)}: there are {', '.join(self.STATE)}")
-        if state.get("draws") and "epsilon" not in state:
-            state["epsilon"] = float(normal_draws(state.get("seed", 0), state["draws"])[-1])
+        draws, seed = state.get("draws", 0), state.get("seed", 0)
+        known = _check.is_whole(draws) and draws <= LIMIT and _check.is_whole(seed, 0)
+        if known and seed < 2**32 and "epsilon" not in state:  # else the traits' own checks refuse
+            state["epsilon"] = float(normal_draws(int(seed), int(draws))[-1])
         payload = {
             "functions": [[name, words] for name, (words, _, _) in FUNCTIONS.items()],
             "sigma": [LEAST, MOST],

@@ -1,191 +1,112 @@
-"""SamplingExplorer: which draws of z contribute anything to an estimate of P(X)."""
+"""SamplingExplorer: many estimates of one log P(X) that is known exactly, in 1 to 20 dimensions."""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import torch
 import traitlets
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, Ellipse
-from torch import Tensor
 
-from vae_core._plot import ACCENT, CLASSES, INK
-from vae_core.data import to_float
-from vae_core.distributions import LOG_2PI, DiagonalGaussian, GaussianLikelihood
-from vae_core.evaluation import LogLikelihood
-from vae_core.evaluation._importance import log_mean
-from vae_core.models import VAE
-from vae_core.widgets import _payload as payload
+from vae_core._plot import ACCENT, CLASSES
 from vae_core.widgets._base import BrowserWidget
-from vae_core.widgets._models import decoder_spec, embed
-from vae_core.widgets._validate import check_data, check_model
+from vae_core.widgets._random import normal_pairs
 
-MOST = 10_000  # draws: some seconds of decoding in a browser
-# Standard deviations of a pixel, 20 to a factor of ten, with the sqrt(1/2) of plain squared error.
-SIGMAS = tuple(math.sqrt(0.5) * 10 ** (-k / 20) for k in range(-3, 18))
+RUNS, MOST, LARGEST = 20, 10_000, 20  # runs, draws in each, dimensions
+SIGMAS, WIDTHS = (0.25, 2.0), (0.5, 2.0)
+MISS = 0.3  # by how many of its standard deviations Q misses the posterior's mean
 PROPOSALS = ("prior", "posterior")
-_COARSE, _REACH = 121, 4.5  # the lattice on which proposals for the reference are found
-_EACH = 200  # draws for each of SIGMAS
+RANGES = {"d": (1, LARGEST), "n": (1, MOST), "run": (0, RUNS - 1), "seed": (0, 2**31 - 1)}
+_LOG_2PI = math.log(2 * math.pi)
 
 
-def uniforms(seed: int, count: int) -> np.ndarray:
-    """The first ``count`` numbers in [0, 1) of js/chart.js's ``randomSource(seed)``: float64."""
-    steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x6D2B79F5) + np.uint64(seed)
-    t = steps.astype(np.uint32)  # modulo 2**32, as all that follows
-    t = (t ^ (t >> np.uint32(15))) * (t | np.uint32(1))
-    t ^= t + (t ^ (t >> np.uint32(7))) * (t | np.uint32(61))
-    return (t ^ (t >> np.uint32(14))) / 2.0**32
+@functools.lru_cache(maxsize=1)  # several methods ask for the same one; it holds up to 32 MB
+def _noise(seed: int, d: int) -> np.ndarray:
+    flat = normal_pairs(seed, d * RUNS * MOST).astype(np.float32)
+    noise = flat.astype(np.float64).reshape(d, RUNS, MOST)
+    noise.setflags(write=False)
+    return noise
 
 
-def normals(seed: int, count: int) -> np.ndarray:
-    """The first ``count`` normal draws of js/chart.js's ``randomSource(seed)``: float64."""
-    pairs = uniforms(seed, 2 * count).reshape(-1, 2)
-    return np.sqrt(-2 * np.log(1 - pairs[:, 0])) * np.cos(2 * math.pi * pairs[:, 1])
+class Numbers(NamedTuple):
+    """What the page shows, in nats and float64.
 
-
-def _means(model: VAE, z: Tensor, rows: int = 2000) -> Tensor:
-    """f(z) in float64: z [n, 2] to [n, pixels]."""
-    dtype = next(model.parameters()).dtype
-    return torch.cat([model.mean(part.to(dtype)).flatten(1).double() for part in z.split(rows)])
-
-
-def _squared(x: Tensor, means: Tensor) -> Tensor:
-    """||X - f(z)||^2 of one image ``x`` [pixels] and each of ``means`` [n, pixels]: [n]."""
-    return (means - x.double()).square().sum(1)
-
-
-@torch.no_grad()
-def reference(
-    model: VAE, images: Tensor, sigmas: Sequence[float], seed: int = 0
-) -> list[LogLikelihood]:
-    """log P(X) at each pixel sigma, for each of ``images`` [n, pixels]; tensors are [sigmas].
-
-    Importance sampling from a mixture of one Gaussian for every sigma, each with the posterior's
-    moments as a coarse lattice shows them, but wider (Veach & Guibas 1995, the balance heuristic):
-    a draw made for one sigma serves the others too, and a mode that one misses another finds.
+    ``exact``: log P(X); ``divergence``: D[P(z|X) || q], q being what z is drawn from; ``rho``: the
+    second moment of the weights over P(X)^2, inf for a q that is too narrow; of each run [20],
+    after n draws: ``errors``, its estimate of log P(X) less the exact value, and ``effective``, its
+    effective sample size.
     """
-    axis = torch.linspace(-_REACH, _REACH, _COARSE, dtype=torch.float64)
-    lattice = torch.cartesian_prod(axis, axis)
-    prior = DiagonalGaussian.standard(lattice).log_prob(lattice)
-    decoded = _means(model, lattice)
-    step = float(axis[1] - axis[0])
-    precision = 0.5 / torch.tensor(sigmas, dtype=torch.float64) ** 2  # [sigmas]
-    constant = 0.5 * images.shape[1] * (precision / math.pi).log()  # -(D/2) log(2 pi sigma^2)
-    generator = torch.Generator().manual_seed(seed)
-    found = []
-    for x in images:
-        share = (prior - _squared(x, decoded) * precision[:, None]).softmax(1)
-        mean = share @ lattice
-        spread = (share @ lattice.square() - mean.square()).clamp(min=0).sqrt()
-        parts = DiagonalGaussian(mean, (1.25 * spread + 0.5 * step).log())  # [sigmas, 2]
-        noise = torch.randn(_EACH, *mean.shape, generator=generator, dtype=torch.float64)
-        z = parts.rsample(noise).flatten(0, 1)  # [draws, 2]
-        log_q = parts.log_prob(z[:, None]).logsumexp(1) - math.log(len(mean))
-        log_ratio = DiagonalGaussian.standard(z).log_prob(z) - log_q
-        squared = _squared(x, _means(model, z))
-        weights = log_ratio[:, None] - squared[:, None] * precision + constant
-        found.append(log_mean(iter([weights]), len(z), ()))
-    return found
+
+    exact: float
+    divergence: float
+    rho: float
+    errors: np.ndarray
+    effective: np.ndarray
 
 
 class SamplingExplorer(BrowserWidget):
-    """Estimate P(X) of a digit by draws of z, and see which of them the estimate is made of.
+    """Twenty independent running estimates of one log P(X), beside its exact value.
 
-    Args:
-        model: a VAE with two latents and Gaussian pixels; its sigma gives way to the slider's.
-        data: test images, uint8 [n, 1, height, width], with labels.
-        entries: which of them can be chosen; by default the first of each class.
+    The model is X = z + noise of standard deviation ``sigma`` in each of ``d`` dimensions, with
+    z ~ N(0, I); every coordinate of X is sqrt(1 + sigma^2), its typical size.
 
-    ``twin`` holds the decoder with the weights that the browser has, in float64.
-
-    Live traits: ``digit`` (place among ``entries``), ``sigma`` (a pixel's standard deviation, from
-    0.1 to 1; moved to the nearest of ``SIGMAS``), ``n`` (draws, 1 to 10,000), ``proposal``
-    ("prior", or "posterior" for the encoder's Q(z|X)), ``seed`` of the draws. Setting one moves
-    the page.
+    Live traits: ``d``, 1 to 20; ``sigma``, 0.25 to 2; ``n``, the number of draws that the numbers
+    are about, 1 to 10,000; ``proposal``, what z is drawn from ("prior", or "posterior" for a
+    Q(z|X) near P(z|X)); ``width``, Q's standard deviation in the posterior's, 0.5 to 2 (its mean
+    is 0.3 of them off); ``run``, the run that is brought out, 0 to 19; ``seed`` of all draws.
+    Setting one moves the page. :attr:`numbers` reads what the page shows.
 
     Raises:
-        ValueError: for a model, data or entries that cannot be shown, saying what was given.
+        ValueError: for a trait out of its range, saying what was given.
     """
 
     NAME: ClassVar[str] = "sampling_explorer"
     PICTURE: ClassVar[str] = (
-        "Draws of z in the latent plane, sized by their weight, over the prior's circles; "
-        "beside them the running estimate of log P(X) against the number of draws."
+        "Twenty running estimates of log P(X) against the number of draws, beside the exact "
+        "value; and of one run, how far its draws lie from the posterior's middle, and which of "
+        "them make up the estimate."
     )
-    STATE: ClassVar[tuple[str, ...]] = ("digit", "sigma", "n", "proposal", "seed")
+    STATE: ClassVar[tuple[str, ...]] = ("d", "sigma", "n", "proposal", "width", "run", "seed")
 
-    digit = traitlets.Int(0).tag(sync=True)
-    sigma = traitlets.Float(SIGMAS[3]).tag(sync=True)
-    n = traitlets.Int(1000).tag(sync=True)
+    d = traitlets.Int(20).tag(sync=True)
+    sigma = traitlets.Float(0.5).tag(sync=True)
+    n = traitlets.Int(MOST).tag(sync=True)
     proposal = traitlets.Unicode("prior").tag(sync=True)
+    width = traitlets.Float(1.2).tag(sync=True)
+    run = traitlets.Int(0).tag(sync=True)
     seed = traitlets.Int(1).tag(sync=True)
 
-    def __init__(self, model: VAE, data: Any, entries: Sequence[int] | None = None) -> None:
-        check_model("model", model, variational=True)
-        if not isinstance(model.likelihood, GaussianLikelihood):
-            raise ValueError(
-                "model must have Gaussian pixels, whose sigma the page sets, "
-                f"got {type(model.likelihood).__name__}"
-            )
-        check_data(data, tuple(model.shape))
-        labels = data.labels.cpu()
-        if entries is None:
-            firsts = [(labels == k).nonzero()[:1, 0] for k in range(len(data.classes))]
-            entries = torch.cat(firsts).tolist()
-        entries = [int(entry) for entry in entries]
-        if not entries or not all(0 <= entry < len(data.images) for entry in entries):
-            raise ValueError(
-                f"entries must name images from 0 to {len(data.images) - 1}, got {entries}"
-            )
-        images = data.images[entries].cpu()
-        packed = payload.pack_decoder(model, embed(model, data.images[:4000]))
-        shown = payload.pack_digits(images)
-        self.twin = payload.dequantised(model, decoder=packed).double()
-        self._x = to_float(images).flatten(1)  # [entries, pixels], as the browser has them
-        with torch.no_grad():
-            q = model.encode(to_float(data.images[entries].to(next(model.parameters()).device)))
-        # The draws for the reference need no double precision in the decoder.
-        quick = payload.dequantised(model, decoder=packed)
-        known = reference(quick, self._x, SIGMAS)
+    def __init__(self, **state: Any) -> None:
         super().__init__(
             payload={
-                "decoder": decoder_spec(model, packed),
-                "shape": list(model.shape[1:]),
-                "digits": shown.sha,
-                "labels": [data.classes[int(label)] for label in labels[entries]],
-                "mean": q.mean.double().cpu().tolist(),
-                "log_sigma": q.log_sigma.double().cpu().tolist(),
-                "sigmas": list(SIGMAS),
-                "reference": [one.value.tolist() for one in known],
-                "reference_error": [one.standard_error.tolist() for one in known],
+                "runs": RUNS,
                 "most": MOST,
+                "largest": LARGEST,
+                "sigmas": list(SIGMAS),
+                "widths": list(WIDTHS),
+                "miss": MISS,
             },
-            blobs=[packed[0], shown],
+            blobs=[],
+            **state,
         )
 
-    @traitlets.validate("digit")
-    def _check_digit(self, proposal: Any) -> int:
-        count = len(self.payload["labels"]) if self.payload else 1
-        if not 0 <= proposal["value"] < count:
-            raise ValueError(f"digit must be from 0 to {count - 1}, got {proposal['value']}")
-        return int(proposal["value"])
+    @traitlets.validate(*RANGES)
+    def _check_count(self, proposal: Any) -> int:
+        name, value = proposal["trait"].name, proposal["value"]
+        low, high = RANGES[name]
+        if not low <= value <= high:
+            raise ValueError(f"{name} must be from {low} to {high}, got {value}")
+        return int(value)
 
-    @traitlets.validate("sigma")
-    def _check_sigma(self, proposal: Any) -> float:
-        value = proposal["value"]
-        if not SIGMAS[-1] * 0.95 <= value <= SIGMAS[0] * 1.05:  # NaN fails too
-            raise ValueError(f"sigma must be from {SIGMAS[-1]:.2f} to {SIGMAS[0]:.2f}, got {value}")
-        return min(SIGMAS, key=lambda level: abs(math.log(level / value)))
-
-    @traitlets.validate("n")
-    def _check_n(self, proposal: Any) -> int:
-        if not 1 <= proposal["value"] <= MOST:
-            raise ValueError(f"n must be from 1 to {MOST}, got {proposal['value']}")
-        return int(proposal["value"])
+    @traitlets.validate("sigma", "width")
+    def _check_spread(self, proposal: Any) -> float:
+        name, value = proposal["trait"].name, float(proposal["value"])
+        low, high = SIGMAS if name == "sigma" else WIDTHS
+        if not low <= value <= high:  # false for NaN too
+            raise ValueError(f"{name} must be from {low:g} to {high:g}, got {value}")
+        return value
 
     @traitlets.validate("proposal")
     def _check_proposal(self, proposal: Any) -> str:
@@ -195,68 +116,110 @@ class SamplingExplorer(BrowserWidget):
             )
         return str(proposal["value"])
 
-    @traitlets.validate("seed")
-    def _check_seed(self, proposal: Any) -> int:
-        if not 0 <= proposal["value"] < 2**32:
-            raise ValueError(f"seed must be from 0 to 2**32 - 1, got {proposal['value']}")
-        return int(proposal["value"])
+    @property
+    def x(self) -> float:
+        """Each coordinate of X."""
+        return math.sqrt(1 + self.sigma**2)
 
-    def _q(self) -> DiagonalGaussian:
-        """What z is drawn from: mean and log sigma [2], in float64."""
+    def posterior(self) -> tuple[float, float]:
+        """Mean and standard deviation of P(z|X), in each dimension."""
+        return 1 / self.x, self.sigma / self.x
+
+    def drawn_from(self) -> tuple[float, float]:
+        """Mean and standard deviation of what z is drawn from, in each dimension."""
         if self.proposal == "prior":
-            return DiagonalGaussian.standard(torch.zeros(2, dtype=torch.float64))
-        rows = (self.payload[name][self.digit] for name in ("mean", "log_sigma"))
-        return DiagonalGaussian(*(torch.tensor(row, dtype=torch.float64) for row in rows))
+            return 0.0, 1.0
+        mean, spread = self.posterior()
+        return mean + MISS * spread, self.width * spread
 
-    def draws(self) -> Tensor:
-        """The ``n`` draws of z that the browser makes for these traits: [n, 2], float64."""
-        return self._q().rsample(torch.from_numpy(normals(self.seed, 2 * self.n)).reshape(-1, 2))
+    def noise(self) -> np.ndarray:
+        """The standard normal noise behind all draws, [d, 20 runs, 10,000], as the browser's."""
+        return _noise(self.seed, self.d)
 
-    @torch.no_grad()
-    def log_weights(self) -> Tensor:
-        """log P(X|z) + log P(z) - log q(z) of each draw, in nats: [n]."""
-        z, x = self.draws(), self._x[self.digit].double()
-        log_p = -0.5 * _squared(x, _means(self.twin, z)) / self.sigma**2
-        log_p -= len(x) * (math.log(self.sigma) + 0.5 * LOG_2PI)
-        if self.proposal == "prior":
-            return log_p
-        return log_p + DiagonalGaussian.standard(z).log_prob(z) - self._q().log_prob(z)
+    def log_weights(self) -> np.ndarray:
+        """log P(X|z) + log P(z) - log q(z) of each draw, in nats: [20 runs, 10,000]."""
+        (mean, spread), noise = self.drawn_from(), self.noise()
+        z = mean + spread * noise
 
-    def estimate(self) -> LogLikelihood:
-        """log P(X) from these draws, as the page shows it; each tensor is [1]."""
-        return log_mean(iter([self.log_weights()[:, None]]), self.n, ())
+        def log_normal(value: np.ndarray, sigma: float) -> np.ndarray:
+            return -0.5 * (value / sigma) ** 2 - math.log(sigma) - 0.5 * _LOG_2PI
 
-    def known(self) -> tuple[float, float]:
-        """log P(X) at this digit and sigma by importance sampling, and its standard error: nats."""
-        at = SIGMAS.index(self.sigma)
-        value, error = self.payload["reference"], self.payload["reference_error"]
-        return value[self.digit][at], error[self.digit][at]
+        log_q = log_normal(noise, 1.0) - math.log(spread)
+        return (log_normal(self.x - z, self.sigma) + log_normal(z, 1.0) - log_q).sum(0)
+
+    def lines(self) -> np.ndarray:
+        """Each run's estimate of log P(X) less the exact value, after 1 to 10,000 draws."""
+        summed = np.logaddexp.accumulate(self.log_weights(), axis=1)
+        return summed - np.log(np.arange(1, MOST + 1)) - self._exact()
+
+    def _exact(self) -> float:
+        return self.d * (-0.5 - math.log(self.x) - 0.5 * _LOG_2PI)
+
+    @property
+    def numbers(self) -> Numbers:
+        """What the page shows."""
+        (mean, spread), (a, b) = self.posterior(), self.drawn_from()
+        c, shift = b / spread, (a - mean) / spread
+        excess = 2 * c**2 - 1  # the a of the derivation "weights-of-a-gaussian"
+        rho = math.inf
+        if excess > 0:
+            factor = (1 + excess) / (2 * math.sqrt(excess)) * math.exp(shift**2 / excess)
+            rho = factor**self.d
+        weights = self.log_weights()[:, : self.n]
+        total = np.logaddexp.reduce(weights, axis=1)
+        return Numbers(
+            exact=self._exact(),
+            divergence=self.d * (math.log(c) + (1 + shift**2) / (2 * c**2) - 0.5),
+            rho=rho,
+            errors=total - math.log(self.n) - self._exact(),
+            effective=np.exp(2 * total - np.logaddexp.reduce(2 * weights, axis=1)),
+        )
+
+    def shares(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the run brought out: each draw's distance from the posterior's mean, and its share.
+
+        The distance [n] is a root mean square over the dimensions, in the posterior's standard
+        deviations; the shares [n] of the sum of weights add up to 1.
+        """
+        (mean, spread), (a, b) = self.posterior(), self.drawn_from()
+        z = a + b * self.noise()[:, self.run, : self.n]
+        distance = np.sqrt((((z - mean) / spread) ** 2).mean(0))
+        weights = self.log_weights()[self.run, : self.n]
+        return distance, np.exp(weights - np.logaddexp.reduce(weights))
+
+    def density(self, distance: np.ndarray) -> np.ndarray:
+        """Density under P(z|X) of the distance of :meth:`shares`, at each of ``distance`` > 0.
+
+        Times sqrt(d) it has a chi distribution with d degrees of freedom.
+        """
+        y = np.sqrt(self.d) * np.asarray(distance, dtype=np.float64)
+        constant = (self.d / 2 - 1) * math.log(2) + math.lgamma(self.d / 2)
+        return math.sqrt(self.d) * np.exp((self.d - 1) * np.log(y) - y**2 / 2 - constant)
 
     def figure(self) -> Figure:
-        """The plane with the draws by weight, and the running estimate beside it."""
-        weights, z = self.log_weights(), self.draws().numpy()
-        share = weights.softmax(0).numpy()
-        figure = Figure(figsize=(8.4, 4.0), layout="constrained")
-        plane, chart = figure.subplots(1, 2)
-        plane.scatter(*z.T, s=2, color="#9aa5b1", linewidths=0)
-        heavy = share > 1e-3
-        plane.scatter(*z[heavy].T, s=700 * share[heavy], color=CLASSES[1], alpha=0.6, linewidths=0)
-        for radius in (1, 2, 3):
-            plane.add_patch(Circle((0, 0), radius, fill=False, color=ACCENT, lw=0.9))
-        if self.proposal == "posterior":
-            (a, b), sigma = self._q().mean.tolist(), self._q().sigma.tolist()
-            for k in (1, 2):
-                shape = Ellipse((a, b), 2 * k * sigma[0], 2 * k * sigma[1], fill=False)
-                shape.set(color=CLASSES[2], lw=1.2)
-                plane.add_patch(shape)
-        plane.set(
-            xlim=(-3.8, 3.8), ylim=(-3.8, 3.8), aspect="equal", xlabel="$z_1$", ylabel="$z_2$"
-        )
-        plane.set_title(f"{self.n} draws, sized by their weight", fontsize=10)
-        count = np.arange(1, self.n + 1)
-        chart.semilogx(count, weights.logcumsumexp(0).numpy() - np.log(count), color=INK)
-        chart.axhline(self.known()[0], color=ACCENT, ls="--", lw=1.2)
-        chart.set(xlabel="draws n", ylabel="estimate of log P(X), nats")
-        name = self.payload["labels"][self.digit]
-        chart.set_title(f"digit {name}, σ = {self.sigma:.2f}", fontsize=10)
+        """The fan of running estimates, and where one run's draws lie and count."""
+        lines, (distance, share) = self.lines(), self.shares()
+        figure = Figure(figsize=(8.4, 3.6), layout="constrained")
+        fan, shell = figure.subplots(1, 2)
+        draws = np.unique(np.geomspace(1, MOST, 240).round().astype(int))
+        for k, line in enumerate(lines):
+            own = k == self.run
+            style = {"color": CLASSES[1], "lw": 1.8, "zorder": 3} if own else {"color": "#9aa5b1"}
+            fan.semilogx(draws, line[draws - 1], **{"lw": 0.8, **style})
+        fan.axhline(0, color=ACCENT, ls="--", lw=1.4)
+        fan.annotate("log P(X), exact", (1.2, 0.4), color=ACCENT, fontsize=8)
+        fan.set(ylim=(-20, 6), xlim=(1, MOST), xlabel="draws n", ylabel="nats from log P(X)")
+        source = "P(z)" if self.proposal == "prior" else "Q(z|X)"
+        fan.set_title(f"d = {self.d}, σ = {self.sigma:.2f}, z from {source}", fontsize=10)
+        bins = np.linspace(0, 8, 41)
+        held = np.minimum(distance, 7.99)
+        even = np.full(len(held), 1 / len(held))
+        shell.hist(held, bins, weights=even, color="#9aa5b1", alpha=0.6, label="draws")
+        shell.hist(held, bins, weights=share, color=CLASSES[1], alpha=0.65, label="their sum")
+        at = np.linspace(0.01, 8, 400)
+        curve = self.density(at) * (bins[1] - bins[0])
+        shell.plot(at, curve, color=CLASSES[2], label="P(z|X), exact")
+        shell.set(xlabel="distance from the middle of P(z|X)", ylabel="share", ylim=(0, 1))
+        shell.set_title("one run", fontsize=10)
+        shell.legend(fontsize=8, frameon=False)
         return figure

@@ -12,15 +12,15 @@ import traitlets
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from vae_core import _check
 from vae_core._plot import ACCENT, INK, draw_plane
-from vae_core.data import to_float
 from vae_core.distributions import GaussianLikelihood
 from vae_core.evaluation import TradeOff, trade_off
 from vae_core.models import VAE
 from vae_core.widgets import _payload as payload
 from vae_core.widgets._base import BrowserWidget
-from vae_core.widgets._models import decoder_spec, likelihood_spec
-from vae_core.widgets._validate import check_data, check_model, check_point
+from vae_core.widgets._models import decoder_spec, likelihood_spec, posteriors
+from vae_core.widgets._validate import check_data, check_model, check_point, latents
 
 
 class SigmaExplorer(BrowserWidget):
@@ -74,6 +74,8 @@ class SigmaExplorer(BrowserWidget):
         check_data(data, models[0].shape)
         if points is None:
             points = [trade_off(model, data.images) for model in models]
+        if not isinstance(points, Sequence) or not all(isinstance(p, TradeOff) for p in points):
+            raise ValueError(f"points must be a TradeOff for each model; got {_check.kind(points)}")
         if len(points) != len(models):
             raise ValueError(f"points must be one a model, {len(models)}; got {len(points)}")
         for model, point in zip(models, points, strict=True):
@@ -91,7 +93,7 @@ class SigmaExplorer(BrowserWidget):
         self.twins: list[VAE] = []
         self._codes: list[np.ndarray] = []
         for k, point in zip(order, self.points, strict=True):
-            spec, parts = self._pack(models[k], data.images)
+            spec, parts = self._pack(f"models[{k}]", models[k], data.images)
             blobs += parts
             specs.append({**spec, **_numbers(point)})
         self._labels = data.labels.cpu().numpy()
@@ -113,11 +115,13 @@ class SigmaExplorer(BrowserWidget):
         )
 
     @torch.no_grad()
-    def _pack(self, model: VAE, images: Tensor) -> tuple[dict[str, Any], list[payload.Blob]]:
+    def _pack(
+        self, name: str, model: VAE, images: Tensor
+    ) -> tuple[dict[str, Any], list[payload.Blob]]:
         """One model's networks and posteriors for the browser; keeps its twin and its codes."""
-        device = next(model.parameters()).device
-        q = model.encode(to_float(images.to(device)))
-        mean, spread = q.mean.cpu(), q.sigma.cpu()
+        mean, log_sigma = posteriors(name, model, images)
+        assert log_sigma is not None  # of a VAE
+        spread = log_sigma.exp()
         codes, scale = payload.pack_codes(mean)
         spreads, spread_scale = payload.pack_codes(spread)
         packed = payload.pack_decoder(model, mean)
@@ -158,7 +162,7 @@ class SigmaExplorer(BrowserWidget):
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """Pixel means [n, 1, h, w] for z [n, 2], with the weights the browser has."""
-        return self.twins[self.index].mean(z)
+        return self.twins[self.index].mean(latents(z))
 
     def figure(self) -> Figure:
         """The chosen model's codes, the curve with its place, and one digit through all sigmas."""
@@ -176,7 +180,7 @@ class SigmaExplorer(BrowserWidget):
         place = max(0, self.digit)
         with torch.no_grad():
             pictures = [
-                twin.mean(torch.tensor(codes[place : place + 1], dtype=torch.float32))[0, 0]
+                twin.mean(latents(codes[place : place + 1]))[0, 0]
                 for twin, codes in zip(self.twins, self._codes, strict=True)
             ]
         row.imshow(torch.cat(pictures, 1).numpy(), cmap="gray_r", vmin=0, vmax=1)

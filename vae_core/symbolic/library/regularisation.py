@@ -1,4 +1,4 @@
-"""The decoder's sigma as a knob: scaling z, beta-VAE, the best sigma, collapse, and sigma -> 0."""
+"""The decoder's sigma as a knob: scaling z, beta-VAE, the best variance, and sigma -> 0."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vae_core.symbolic._nodes import (
 from vae_core.symbolic.library import derived
 
 X, z, y, mu, w, b = sp.symbols("X z y mu w b", real=True)
-s, sigma, lam = sp.symbols("s sigma lambda", positive=True)
+s, sigma, c = sp.symbols("s sigma c", positive=True)
 HALF = sp.Rational(1, 2)
 INTEGRATED = (integration(),)
 ALGEBRA = (algebra(),)
@@ -29,24 +29,24 @@ ALGEBRA = (algebra(),)
 
 @derived("scaled-latent-kl")
 def scaled_latent_kl() -> Derivation:
-    """The divergence does not notice that z is multiplied by lambda everywhere."""
+    """The divergence does not notice that z is multiplied by c everywhere."""
     return Derivation(
         "scaled-latent-kl",
-        KL(Normal(y, lam * mu, lam**2 * s**2), Normal(y, 0, lam**2)),
+        KL(Normal(y, c * mu, c**2 * s**2), Normal(y, 0, c**2)),
         [
             Step(
                 times(
                     HALF,
                     written(
-                        over(lam**2 * s**2, lam**2),
-                        over((lam * mu) ** 2, lam**2),
+                        over(c**2 * s**2, c**2),
+                        over((c * mu) ** 2, c**2),
                         -1,
-                        minus(log(over(lam**2 * s**2, lam**2))),
+                        minus(log(over(c**2 * s**2, c**2))),
                     ),
                 ),
                 "the closed form between two Gaussians",
             ),
-            Step(times(HALF, written(s**2, mu**2, -1, -log(s**2))), "$\\lambda$ cancels"),
+            Step(times(HALF, written(s**2, mu**2, -1, -log(s**2))), "$c$ cancels"),
             Step(KL(Normal(z, mu, s**2), Normal(z, 0, 1)), "the closed form, read backwards"),
         ],
         interpretations=INTEGRATED,
@@ -55,16 +55,15 @@ def scaled_latent_kl() -> Derivation:
 
 @derived("scaled-latent-reconstruction")
 def scaled_latent_reconstruction() -> Derivation:
-    """A decoder that divides by lambda first reconstructs as before (a linear one here)."""
-    scaled = Normal(y, lam * mu, lam**2 * s**2)
+    """A decoder that divides by c first reconstructs as before (a linear one here)."""
+    scaled = Normal(y, c * mu, c**2 * s**2)
     return Derivation(
         "scaled-latent-reconstruction",
-        Expectation(log(Normal(X, w * y / lam + b, sigma**2)), y, scaled),
+        Expectation(log(Normal(X, w * y / c + b, sigma**2)), y, scaled),
         [
             Step(
                 Expectation(log(Normal(X, w * z + b, sigma**2)), z, Normal(z, mu, s**2)),
-                "$y = \\lambda z$ with $z \\sim \\mathcal{N}(\\mu, s^2)$, and the decoder divides "
-                "by $\\lambda$",
+                "$y = c z$ with $z \\sim \\mathcal{N}(\\mu, s^2)$, and the decoder divides by $c$",
             )
         ],
         interpretations=INTEGRATED,
@@ -133,88 +132,60 @@ def beta_vae_identity() -> Derivation:
     )
 
 
-@derived("best-sigma")
-def best_sigma() -> Derivation:
-    """No variance gives a higher likelihood than the mean squared error per pixel."""
-    mse = sp.Symbol("m", positive=True)
+# --- the best variance: of the pixels, and of a linear VAE along one direction --------------
+
+v, m = sp.symbols("v m", positive=True)
+
+
+def fit(variance: sp.Expr) -> sp.Expr:
+    """Mean log-density of deviations whose mean square is m, under N(0, ``variance``)."""
+    return written(times(-HALF, log(times(2, sp.pi, variance))), times(-1, over(m, 2 * variance)))
+
+
+@derived("variance-slope")
+def variance_slope() -> Derivation:
+    """The derivative with respect to the variance: above zero below m, below zero above m."""
     return Derivation(
-        "best-sigma",
-        written(times(-HALF, D), times(-1, over(D, 2), log(2 * sp.pi * mse))),
+        "variance-slope",
+        sp.Derivative(fit(v), v, evaluate=False),
+        [
+            Step(
+                written(-over(1, 2 * v), over(m, 2 * v**2)),
+                "differentiated, term by term",
+            ),
+            Step(
+                over(written(m, -v), 2 * v**2),
+                "on one denominator, which is positive: the sign is that of $m - v$",
+            ),
+        ],
+        interpretations=INTEGRATED,
+    )
+
+
+@derived("variance-loss")
+def variance_loss() -> Derivation:
+    """What a variance v other than the best one, m, loses."""
+    ratio = over(m, v)
+    return Derivation(
+        "variance-loss",
+        written(fit(m), minus(fit(v))),
         [
             Step(
                 written(
-                    times(-1, over(D * mse, 2 * mse)), times(-1, over(D, 2), log(2 * sp.pi * mse))
+                    times(-HALF, log(times(2, sp.pi, m))),
+                    -HALF,
+                    times(HALF, log(times(2, sp.pi, v))),
+                    over(m, 2 * v),
                 ),
-                "the log-likelihood at $\\sigma^2 = m$, the mean squared error per pixel",
+                "written out",
             ),
             Step(
-                written(
-                    times(-1, over(D * mse, 2 * sigma**2)),
-                    times(-1, over(D, 2), log(2 * sp.pi * sigma**2)),
-                ),
-                "at any other $\\sigma^2$ it is lower, by $\\tfrac{D}{2}(r - 1 - \\log r)$ with "
-                "$r = m / \\sigma^2$",
-                relation=">=",
-                gap=times(over(D, 2), TangentGap(mse / sigma**2)),
+                times(HALF, written(ratio, -1, minus(log(ratio)))),
+                "the logarithms are joined",
             ),
-        ],
-        interpretations=ALGEBRA,
-    )
-
-
-# --- where a latent direction of a linear VAE collapses ------------------------------------
-
-
-def evidence(variance: sp.Expr, data: sp.Expr) -> sp.Expr:
-    """Mean log-likelihood along a direction of variance ``data``, under a model's ``variance``."""
-    return written(
-        times(-HALF, log(times(2, sp.pi, variance))), times(-1, over(data, times(2, variance)))
-    )
-
-
-@derived("linear-vae-open")
-def linear_vae_open() -> Derivation:
-    """A direction whose variance exceeds sigma^2 is best modelled with w^2 = variance - sigma^2."""
-    excess = sp.Symbol("a", positive=True)
-    data = written(sigma**2, excess)
-    model = written(sigma**2, w**2)
-    return Derivation(
-        "linear-vae-open",
-        evidence(data, data),
-        [
             Step(
-                evidence(model, data),
-                "with $w^2 = a$ the model has the data’s variance $\\sigma^2 + a$; any other $w$ "
-                "does no better",
-                relation=">=",
-                gap=times(HALF, TangentGap(data / model)),
-            )
-        ],
-        interpretations=ALGEBRA,
-    )
-
-
-@derived("linear-vae-collapse")
-def linear_vae_collapse() -> Derivation:
-    """A direction whose variance is at most sigma^2 is best left out: w = 0."""
-    data = sp.Symbol("lambda", positive=True)
-    lack = sp.Symbol("a", nonnegative=True)
-    variance = written(data, lack)
-    model = written(data, lack, w**2)
-    return Derivation(
-        "linear-vae-collapse",
-        evidence(variance, data),
-        [
-            Step(
-                evidence(model, data),
-                "with $w = 0$ the model’s variance is $\\sigma^2 = \\lambda + a$, and $a \\geq 0$; "
-                "any other $w$ does no better",
-                relation=">=",
-                gap=written(
-                    times(HALF, TangentGap(variance / model)),
-                    lack * w**2 / (2 * variance * model),
-                ),
-            )
+                sp.S.Zero, "$r - 1 \\ge \\log r$", relation=">=", gap=times(HALF, TangentGap(m / v))
+            ),
         ],
         interpretations=ALGEBRA,
     )

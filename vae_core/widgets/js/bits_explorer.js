@@ -1,6 +1,6 @@
 // Bits explorer: the two-part code of a digit, for the encoder's Q and for a spoilt one.
 
-const BITS = 1 / Math.LN2;
+const BITS = 1 / Math.LN2, BITS_DRAWS = 6; // pictures of draws of Q
 const bitsSoftplus = (v) => Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v)));
 
 // A round number of bits that holds `most`, with four equal steps on the axis.
@@ -39,8 +39,12 @@ class BitsLedger {
     return { dimensions, z, x: pixels, total: z + pixels };
   }
 
-  // The picture decoded from the mean of Q.
-  picture(k, shift) { return this.decoder.mean(this.spoil(k, shift, 1).mean); }
+  // Pictures decoded from the first draws of Q, at the noise that the accounts begin with.
+  drawn(k, shift, scale) {
+    const q = this.spoil(k, shift, scale);
+    return this.noise.slice(0, BITS_DRAWS).map((draw) =>
+      this.decoder.mean(q.mean.map((m, i) => m + Math.exp(q.logSigma[i]) * draw[i])).slice());
+  }
 }
 
 class BitsPage {
@@ -53,7 +57,10 @@ class BitsPage {
     const grid = node("div", { className: "vw-bits" }, root);
     const pairs = node("div", { className: "vw-bits-pair" }, grid);
     this.shown = digitFigure(pairs, "X", spec.shape);
-    this.decoded = digitFigure(pairs, "decoded from Q's mean", spec.shape);
+    const draws = node("div", { className: "vw-bits-draws", role: "group", "aria-label": "Draws of z from Q, decoded" }, pairs);
+    this.draws = ledger.noise.slice(0, BITS_DRAWS).map(() => digitFigure(draws, "", spec.shape));
+    this.draws.forEach(({ caption }) => caption.remove());
+    node("p", { className: "vw-bits-draws-name", textContent: "draws of z from Q, decoded" }, draws);
     this.verdict = node("p", { className: "vw-note vw-bits-verdict" }, pairs);
     const side = node("div", {}, grid);
     const { shift, scale } = spec.ranges;
@@ -112,7 +119,9 @@ class BitsPage {
     this.now = { encoder: ledger.account(digit, 0, 1), yours: ledger.account(digit, shift, scale) };
     const { encoder, yours } = this.now, name = this.spec.names[digit];
     this.shown.show(ledger.digit(digit), theme, `Digit ${name}, black and white`);
-    this.decoded.show(ledger.picture(digit, shift), theme, `Digit ${name}, decoded from the mean of Q`);
+    ledger.drawn(digit, shift, scale).forEach((pixels, i) => {
+      this.draws[i].show(pixels, theme, `Decoded from draw ${i + 1} of Q for the digit ${name}`);
+    });
     const top = bitsScale(1.02 * Math.max(encoder.total, yours.total));
     for (const { key, name: whose, sum, strip, parts } of this.rows) {
       const { z, x, total } = this.now[key], fine = key === "yours" ? Math.max(0, this.fine) : 0;
@@ -149,6 +158,7 @@ function render({ model, el }) {
     root.parentElement.__vae = {
       page,
       account: (k, shift, scale) => page.ledger.account(k, shift, scale),
+      drawn: (k, shift, scale) => page.ledger.drawn(k, shift, scale).map((pixels) => Array.from(pixels)),
       state: () => ({ ...page.values, ...page.now, fine: page.fine }),
     };
   });

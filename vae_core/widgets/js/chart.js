@@ -4,6 +4,32 @@
 
 const CHART_MARGIN = { left: 46, right: 12, top: 10, bottom: 38 };
 
+// The part of the segment from a to b inside the box [low, high], or null (Liang and Barsky 1984).
+function clipSegment(a, b, { low, high }) {
+  let first = 0, last = 1;
+  for (const axis of [0, 1]) {
+    const run = b[axis] - a[axis];
+    if (run === 0 && (a[axis] < low[axis] || a[axis] > high[axis])) return null;
+    if (run === 0) continue;
+    const at = [(low[axis] - a[axis]) / run, (high[axis] - a[axis]) / run];
+    first = Math.max(first, Math.min(...at));
+    last = Math.min(last, Math.max(...at));
+  }
+  const place = (t) => (t === 0 ? a : t === 1 ? b : [a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1])]);
+  return first <= last ? [place(first), place(last)] : null;
+}
+
+// What of a polygon lies inside the box, one side of the box after another (Sutherland and Hodgman 1974).
+function clipPolygon(points, { low, high }) {
+  const sides = [0, 1].flatMap((axis) => [[axis, low[axis], 1], [axis, high[axis], -1]]);
+  return sides.reduce((kept, [axis, edge, sign]) => kept.flatMap((point, i) => {
+    const before = kept.at(i - 1), [was, is] = [before, point].map((p) => sign * (p[axis] - edge) >= 0);
+    const t = (edge - before[axis]) / (point[axis] - before[axis]);
+    const crossing = was === is ? [] : [[0, 1].map((k) => before[k] + t * (point[k] - before[k]))];
+    return is ? [...crossing, point] : crossing;
+  }), points);
+}
+
 class Chart {
   // options:
   //   label: the picture in words; x, y: [low, high]; xLabel, yLabel: the axes' titles (with units);
@@ -161,17 +187,23 @@ class Chart {
     ctx.restore();
   }
 
+  // Far outside, a canvas loses precision: what is drawn is cut off at twice the picture's size.
+  get reach() { return { low: [-this.width, -this.height], high: [2 * this.width, 2 * this.height] }; }
+
+  // A polyline, each of its segments clipped, so that what is seen of a steep one keeps its slope.
   path(ctx, xs, ys) {
-    let open = false;
+    let last = null, pen = null;
     ctx.beginPath();
     for (let i = 0; i < xs.length; i++) {
-      const x = this.px(xs[i]), y = this.py(ys[i]);
-      if (!Number.isFinite(x) || !Number.isFinite(y)) { open = false; continue; }
-      // Far outside, a canvas loses precision.
-      const held = Math.min(4 * this.height, Math.max(-4 * this.height, y));
-      if (open) ctx.lineTo(x, held);
-      else ctx.moveTo(x, held);
-      open = true;
+      const next = this.toPixel([xs[i], ys[i]]);
+      if (!next.every(Number.isFinite)) { last = pen = null; continue; }
+      const part = last && clipSegment(last, next, this.reach);
+      last = next;
+      if (!part) { pen = null; continue; }
+      const [from, to] = part;
+      if (!pen || pen[0] !== from[0] || pen[1] !== from[1]) ctx.moveTo(...from);
+      ctx.lineTo(...to);
+      pen = to;
     }
   }
 
@@ -190,7 +222,9 @@ class Chart {
   // Between the curve and `base`: a number, or another curve's values.
   area(ctx, xs, ys, color, { base = 0, alpha = 0.18 } = {}) {
     const under = typeof base === "number" ? xs.map(() => base) : base;
-    this.path(ctx, [...xs, ...[...xs].reverse()], [...ys, ...[...under].reverse()]);
+    const outline = [...xs.map((x, i) => this.toPixel([x, ys[i]])), ...xs.map((x, i) => this.toPixel([x, under[i]])).reverse()];
+    ctx.beginPath();
+    clipPolygon(outline.filter((point) => point.every(Number.isFinite)), this.reach).forEach((point) => ctx.lineTo(...point));
     ctx.closePath();
     ctx.fillStyle = color;
     ctx.globalAlpha = alpha;

@@ -1,6 +1,7 @@
 // MapExplorer: choose a map, drag points of z-space, see where they land and how densely.
 
-const LETTERS = "ABC", DRAWS = 1500, DROP = 0.3;
+const LETTERS = "ABC", DRAWS = 1500;
+const PATCH = 0.6, PATCH_DOTS = 90; // radius of the patch of dots around the chosen point, in z
 
 // ---------------------------------------------------------------- the normal distribution
 
@@ -163,7 +164,7 @@ class MapBench {
     }));
     this.numbers.cells.below.parentElement.hidden = plane;
     this.note.textContent = plane
-      ? "More colour means denser. Blue: the circles of radius 1, 2, 3 and their images. The small disc around the chosen point shows what the map does to areas: where it shrinks, density grows."
+      ? "More colour means denser. Blue: the circles of radius 1, 2, 3 and their images. The dots around the chosen point are spread evenly over a disc of z: where the map crowds them, areas shrink and density grows."
       : "The shaded areas to the left of the chosen point are equal: that is the whole construction, x = P⁻¹(Φ(z)). Grey bars: the draws, after the map.";
     this.shading = null;
     this.refresh();
@@ -252,7 +253,7 @@ class MapBench {
     this.shade(ctx, chart, (z) => Math.exp(normalLogDensity(z[0]) + normalLogDensity(z[1])), "z");
     chart.dots(ctx, this.draws.map((z) => z[0]), this.draws.map((z) => z[1]), theme.fg, { radius: 1.1, alpha: 0.4 });
     for (const radius of [1, 2, 3]) this.curve(ctx, chart, this.circle([0, 0], radius), theme.accent, { width: 1.2 });
-    this.drop(ctx, chart, (z) => z);
+    this.patch(ctx, chart, (z) => z);
   }
 
   drawNormal(ctx, chart) {
@@ -270,7 +271,7 @@ class MapBench {
       chart.dots(ctx, this.mapped.map((x) => x[0]), this.mapped.map((x) => x[1]), theme.fg, { radius: 1.1, alpha: 0.4 });
       // The image of a curve can turn sharply, so it takes more points than the curve.
       for (const radius of [1, 2, 3]) this.curve(ctx, chart, this.circle([0, 0], radius, 480).map((z) => this.map.g(z)), theme.accent, { width: 1.2 });
-      this.drop(ctx, chart, (z) => this.map.g(z));
+      this.patch(ctx, chart, (z) => this.map.g(z));
     }
     [...LETTERS].forEach((letter, k) => {
       const { x, density } = this.numbersOf(k);
@@ -289,30 +290,29 @@ class MapBench {
     this.curve(ctx, chart, zs.map(at), theme.accent, { width: 2.5 });
   }
 
-  // A disc of z around the chosen point, and what becomes of it.
-  drop(ctx, chart, g) {
-    const points = this.circle(this.points[this.chosen], DROP, 120).map(g), color = classColor(this.theme, this.chosen + 1);
-    chart.path(ctx, points.map((p) => p[0]), points.map((p) => p[1]));
-    ctx.closePath();
-    ctx.fillStyle = ctx.strokeStyle = color;
-    ctx.globalAlpha = 0.45;
-    ctx.fill();
-    ctx.globalAlpha = 1;
-    ctx.lineWidth = 1.5;
-    ctx.stroke();
+  // Evenly spread dots in a disc of z around the chosen point, and where the map takes them. Dots
+  // and no filled shape: where a map tears the disc, as the ring does at 0, they still tell the truth.
+  patch(ctx, chart, g) {
+    const centre = this.points[this.chosen], color = classColor(this.theme, this.chosen + 1);
+    const dots = Array.from({ length: PATCH_DOTS }, (_, k) => {
+      const radius = PATCH * Math.sqrt((k + 0.5) / PATCH_DOTS), angle = k * Math.PI * (3 - Math.sqrt(5));
+      return g([centre[0] + radius * Math.cos(angle), centre[1] + radius * Math.sin(angle)]);
+    });
+    chart.dots(ctx, dots.map((p) => p[0]), dots.map((p) => p[1]), color, { radius: 1.5 });
+    this.curve(ctx, chart, this.circle(centre, PATCH, 240).map(g), color, { width: 2 });
   }
 
   disc(ctx, chart, at, letter, k) {
     const [x, y] = chart.toPixel(at);
     ctx.beginPath();
-    ctx.arc(x, y, k === this.chosen ? 9 : 7, 0, 2 * Math.PI);
+    ctx.arc(x, y, 6.5, 0, 2 * Math.PI);
     ctx.fillStyle = classColor(this.theme, k + 1);
     ctx.fill();
     ctx.lineWidth = 2;
     ctx.strokeStyle = this.theme.bg;
     ctx.stroke();
     ctx.fillStyle = this.theme.bg;
-    ctx.font = "700 11px system-ui, sans-serif";
+    ctx.font = "700 9px system-ui, sans-serif";
     ctx.textAlign = "center";
     ctx.textBaseline = "middle";
     ctx.fillText(letter, x, y + 0.5);

@@ -131,8 +131,9 @@ class SigmaPage {
     if (this.show === "codes") plane.points(ctx, now.codes, theme, { out: this.classKey.out, alpha: 0.75, radius: 2 });
     plane.circles(ctx, theme);
     plane.numbers(ctx, theme);
-    // Where no latent is active all codes lie on one spot: names pushed apart would tell of places.
-    if (this.show === "codes" && now.active > 0) {
+    // Where a latent has collapsed all codes lie on a line or a spot: names pushed apart would tell of
+    // places that do not exist.
+    if (this.show === "codes" && now.active > 1) {
       plane.classLabels(ctx, now.codes, this.classes, theme, this.classKey.out);
     }
   }

@@ -1,0 +1,86 @@
+"""Open the chapters and assignments in JupyterLab, as copies that are the reader's own.
+
+    python book/_tools/lab.py [--folder FOLDER] [--no-open]
+
+JupyterLab saves what it runs; on the book's own notebooks that would show as changes of the
+repository. The copies lie in my-notebooks/, which Git ignores. A copy that its reader changed is
+never written over: where the book's notebook has changed too, a line says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import stored
+from repository import write_whole
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORD = ".copied.json"  # the digests of what was copied
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def copies(root: Path, folder: Path) -> dict[Path, Path]:
+    """Where each notebook goes: chapters to the top, the students' assignments to exercises."""
+    found = {path: folder / path.name for path in stored.chapters(root)}
+    return found | {path: folder / "exercises" / path.name for path in stored.students(root)}
+
+
+def copy(root: Path, folder: Path) -> list[str]:
+    """Copy what is new. Returns a line for each notebook that both the reader and the book changed.
+
+    Raises ``OSError`` where the folder can't be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    record = folder / RECORD
+    before = json.loads(record.read_text("utf-8")) if record.is_file() else {}
+    now, kept = dict(before), []
+    for source, target in copies(root, folder).items():
+        name = target.relative_to(folder).as_posix()
+        book = digest(source)
+        if target.exists() and digest(target) != before.get(name):
+            if before.get(name) != book and digest(target) != book:
+                kept.append(f"kept your {name}; the book's has changed: rename yours to get it")
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        now[name] = book
+    if now != before or not record.exists():
+        record.touch()
+        write_whole(record, json.dumps(now, indent=1, sort_keys=True) + "\n")
+    return kept
+
+
+def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=root / "my-notebooks")
+    parser.add_argument("--no-open", action="store_true", help="copy, and start nothing")
+    options = parser.parse_args(argv)
+    try:
+        for line in copy(root, options.folder):
+            print(line)
+    except OSError as error:
+        print(f"{options.folder} can't be written: {error.strerror}", file=sys.stderr)
+        return 1
+    if options.no_open:
+        return 0
+    # The reader's own JupyterLab, with its settings; only the kernel is this environment's.
+    program = shutil.which("jupyter-lab", path=str(Path(sys.executable).parent)) or "jupyter-lab"
+    env = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
+    try:
+        return subprocess.run([program, str(options.folder)], env=env, check=False).returncode
+    except KeyboardInterrupt:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
