@@ -37,18 +37,22 @@ def test_area_on_the_canvas_is_the_divergence(shown: Callable[..., Visit]) -> No
     drawn = visit.page.evaluate(
         """() => {
             const { area: chart } = vae.bench, ctx = chart.canvas.getContext("2d"), sums = [];
+            const real = CanvasRenderingContext2D.prototype;
             let corners = [];
-            ctx.beginPath = () => { corners = []; return CanvasRenderingContext2D.prototype.beginPath.call(ctx); };
+            ctx.beginPath = () => { corners = []; real.beginPath.call(ctx); };
             ctx.lineTo = (...point) => {
                 corners.push(chart.toValue(point));
-                return CanvasRenderingContext2D.prototype.lineTo.apply(ctx, point);
+                real.lineTo.apply(ctx, point);
             };
             ctx.fill = () => {
                 if (corners.length > 10) {
-                    const next = (i) => corners[(i + 1) % corners.length];
-                    sums.push(-corners.reduce((sum, [x, y], i) => sum + x * next(i)[1] - next(i)[0] * y, 0) / 2);
+                    const cross = corners.map(([x, y], i) => {
+                        const next = corners[(i + 1) % corners.length];
+                        return x * next[1] - next[0] * y;
+                    });
+                    sums.push(-cross.reduce((sum, part) => sum + part, 0) / 2);
                 }
-                return CanvasRenderingContext2D.prototype.fill.call(ctx);
+                real.fill.call(ctx);
             };
             chart.paint();
             delete ctx.beginPath;
