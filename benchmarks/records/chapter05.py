@@ -140,16 +140,6 @@ def sources_0() -> dict[str, Any]:
     return _sources(0)
 
 
-def sources_1() -> dict[str, Any]:
-    """The same with seed 1."""
-    return _sources(1)
-
-
-def sources_2() -> dict[str, Any]:
-    """The same with seed 2."""
-    return _sources(2)
-
-
 def _with_draws(draws: int, seed: int, images: torch.Tensor, cost: int = 128) -> float:
     """The test ELBO after an epoch's number of steps, at ``cost`` decoded draws a step."""
     train = data.load("mnist", "train")
