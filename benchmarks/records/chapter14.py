@@ -1,0 +1,289 @@
+"""Numbers of chapter 14: few labels, with more images that have none.
+
+The data are scikit-learn's digits, cut as in the chapter; five images of each class have labels.
+Draws of labels by seeds from 100 on choose, on validation images; draws by seeds from 0 on
+measure, on test images.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.semi_supervised import LabelSpreading
+from sklearn.svm import SVC
+from torch import Tensor, nn
+
+from vae_core import data, models, training
+from vae_core.distributions import GaussianLikelihood
+from vae_core.evaluation import mean_estimate
+from vae_core.semi_supervised import UNLABELLED, SemiSupervisedVAE, semi_supervised_objective
+
+SHAPE = (1, 8, 8)
+PARTS = {"train": slice(1097), "validation": slice(1097, 1297), "test": slice(1297, None)}
+EACH = 5  # labels a class
+CHOOSING = (100, 101, 102)
+MEASURING = range(5)
+# What `sample_choice` and `unlabelled_choice` chose; the chapter uses it too.
+CHOSEN: dict[str, tuple[Any, ...]] = {
+    "network": (500,),
+    "shifts": (500,),
+    "samples": (3000,),
+    "regression": (10.0,),
+    "svm": (10.0, 0.05),
+    "pca": (24, 10.0),
+    "autoencoder": (16, 10.0),
+    "vae": (10, 10.0),
+    "spreading": (10, 0.5),
+    "m2": (3, 300.0),
+}
+Way = Callable[[data.ImageData, int, tuple[Any, ...]], float]
+
+
+def _digits(split: str) -> data.ImageData:
+    digits = load_digits()
+    grey = torch.from_numpy(digits.images / 16 * 255).round().to(torch.uint8)
+    part = PARTS[split]
+    labels = torch.from_numpy(digits.target).long()
+    return data.ImageData(grey[part, None], labels[part], tuple("0123456789"), "digits", split)
+
+
+def _few(seed: int) -> data.ImageData:
+    return data.few_of_each(_digits("train"), EACH, seed=seed)
+
+
+def _partly_labelled(seed: int) -> data.ImageData:
+    """The training images, of which those of :func:`_few` keep their labels."""
+    train = _digits("train")
+    numbered = train._replace(images=torch.arange(len(train.images))[:, None, None, None])
+    kept = data.few_of_each(numbered, EACH, seed=seed).images.flatten()
+    labels = torch.full_like(train.labels, UNLABELLED)
+    labels[kept] = train.labels[kept]
+    return train._replace(labels=labels)
+
+
+def _fit(model: nn.Module, part: data.ImageData, steps: int, seed: int) -> None:
+    """``steps`` steps of 50 images, however many there are."""
+    training.fit(
+        model,
+        part,
+        epochs=max(1, round(steps / math.ceil(len(part.images) / 50))),
+        batch_size=50,
+        learning_rate=2e-3,
+        schedule="cosine",
+        seed=seed,
+        device="cpu",
+        progress=False,
+    )
+
+
+@torch.no_grad()
+def _accuracy(model: nn.Module, part: data.ImageData) -> float:
+    found = model(data.to_float(part.images)).argmax(1)
+    return 100 * (found == part.labels).double().mean().item()
+
+
+def _classifier(labelled: data.ImageData, part: data.ImageData, steps: int, seed: int) -> float:
+    classifier = models.Classifier(10, SHAPE, seed=seed)
+    _fit(classifier, labelled, steps, seed)
+    return _accuracy(classifier, part)
+
+
+def _network(part: data.ImageData, seed: int, setting: tuple[Any, ...]) -> float:
+    return _classifier(_few(seed), part, setting[0], seed)
+
+
+def _shifts(part: data.ImageData, seed: int, setting: tuple[Any, ...]) -> float:
+    few = _few(seed)
+    return _classifier(data.joined(few, data.shifted(few, 9, seed=seed)), part, setting[0], seed)
+
+
+def _samples(part: data.ImageData, seed: int, setting: tuple[Any, ...]) -> float:
+    """The network with samples of a CVAE that was trained for some steps on the same images."""
+    few = _few(seed)
+    cvae = models.CVAE(5, SHAPE, (128,), GaussianLikelihood("optimal"), classes=10, seed=seed)
+    _fit(cvae, few, setting[0], seed)
+    labels = few.labels.repeat(9)
+    drawn = cvae.generate(labels, generator=torch.Generator().manual_seed(seed))
+    made = few._replace(images=(drawn * 255).round().to(torch.uint8), labels=labels)
+    return _classifier(data.joined(few, made), part, CHOSEN["network"][0], seed)
+
+
+def _flat(part: data.ImageData) -> Tensor:
+    return data.to_float(part.images).flatten(1)
+
+
+def _score(model: Any, few: data.ImageData, part: data.ImageData) -> float:
+    """Accuracy of one of scikit-learn's classifiers of pixels, in percent."""
+    return 100 * model.fit(_flat(few), few.labels).score(_flat(part), part.labels)
+
+
+def _regression(part: data.ImageData, seed: int, setting: tuple[Any, ...]) -> float:
+    return _score(LogisticRegression(C=setting[0], max_iter=3000), _few(seed), part)
+
+
+def _svm(part: data.ImageData, seed: int, setting: tuple[Any, ...]) -> float:
+    return _score(SVC(C=setting[0], gamma=setting[1]), _few(seed), part)
+
+
+def _spreading(part: data.ImageData, seed: int, setting: tuple[Any, ...]) -> float:
+    """Labels handed on from neighbour to neighbour over all training images, then to ``part``."""
+    spread = LabelSpreading(kernel="knn", n_neighbors=setting[0], alpha=setting[1], max_iter=1000)
+    with warnings.catch_warnings():
+        # Images whose neighbours lead to no label are divided by 0, and count as a 0.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return _score(spread, _partly_labelled(seed), part)
+
+
+_fitted: dict[tuple[str, int], Any] = {}
+
+
+def _coder(kind: str, dimensions: int) -> Callable[[Tensor], Tensor]:
+    """Images to features that were learned from all training images without their labels."""
+    if (kind, dimensions) in _fitted:
+        return _fitted[kind, dimensions]
+    train = _digits("train")
+    if kind == "pca":
+        pca = PCA(dimensions).fit(_flat(train))
+        _fitted[kind, dimensions] = lambda x: torch.from_numpy(pca.transform(x.flatten(1)))
+    else:
+        make = models.Autoencoder if kind == "autoencoder" else models.VAE
+        more = () if kind == "autoencoder" else (GaussianLikelihood("optimal"),)
+        model = make(dimensions, SHAPE, (128,), *more, seed=0)
+        training.fit(
+            model,
+            train,
+            epochs=200,
+            batch_size=64,
+            learning_rate=2e-3,
+            validation=_digits("validation"),
+            patience=10,
+            device="cpu",
+            progress=False,
+        )
+        _fitted[kind, dimensions] = model.embed
+    return _fitted[kind, dimensions]
+
+
+@torch.no_grad()
+def _of_features(kind: str, part: data.ImageData, seed: int, setting: tuple[Any, ...]) -> float:
+    few, (dimensions, inverse_penalty) = _few(seed), setting
+    with torch.enable_grad():
+        features = _coder(kind, dimensions)
+    inputs = [features(data.to_float(each.images)) for each in (few, part)]
+    model = LogisticRegression(C=inverse_penalty, max_iter=3000).fit(inputs[0], few.labels)
+    return 100 * model.score(inputs[1], part.labels)
+
+
+def _m2(part: data.ImageData, seed: int, setting: tuple[Any, ...]) -> float:
+    latents, weight = setting
+    model = SemiSupervisedVAE(latents, SHAPE, (128,), GaussianLikelihood(0.15), seed=seed)
+    training.fit(
+        model,
+        _partly_labelled(seed),
+        epochs=100,
+        batch_size=100,
+        learning_rate=2e-3,
+        schedule="cosine",
+        seed=seed,
+        objective=semi_supervised_objective(weight),
+        device="cpu",
+        progress=False,
+    )
+    return _accuracy(model, part)
+
+
+PENALTIES = (0.1, 1.0, 10.0, 100.0)  # logistic regression's C, the inverse of one
+OF_LABELLED: dict[str, tuple[Way, Sequence[tuple[Any, ...]]]] = {
+    "network": (_network, [(200,), (500,), (1000,)]),
+    "shifts": (_shifts, [(200,), (500,), (1000,)]),
+    "samples": (_samples, [(200,), (1000,), (3000,)]),
+    "regression": (_regression, [(c,) for c in PENALTIES]),
+    "svm": (_svm, [(c, g) for c in (1.0, 10.0) for g in (0.02, 0.05, 0.1, 0.2)]),
+}
+OF_ALL: dict[str, tuple[Way, Sequence[tuple[Any, ...]]]] = {
+    **{
+        kind: (
+            lambda part, seed, setting, kind=kind: _of_features(kind, part, seed, setting),
+            [(d, c) for d in dimensions for c in PENALTIES],
+        )
+        for kind, dimensions in (
+            ("pca", (8, 16, 24, 32)),
+            ("autoencoder", (8, 16, 32)),
+            ("vae", (5, 10, 20)),
+        )
+    },
+    "spreading": (_spreading, [(k, a) for k in (5, 7, 10, 15) for a in (0.2, 0.5, 0.8)]),
+    "m2": (_m2, [(latents, weight) for latents in (3, 5) for weight in (100.0, 300.0)]),
+}
+
+
+def _choice(ways: dict[str, tuple[Way, Sequence[tuple[Any, ...]]]]) -> dict[str, Any]:
+    validation = _digits("validation")
+    results: dict[str, Any] = {}
+    for name, (run, settings) in ways.items():
+        found = {
+            setting: mean_estimate(torch.tensor([run(validation, s, setting) for s in CHOOSING]))
+            for setting in settings
+        }
+        best = max(found, key=lambda setting: found[setting].value)
+        results[name] = " and ".join(f"{value:,g}" for value in best)
+        results[f"{name}_accuracy"] = found[best]
+        if name == "samples":
+            results |= {f"samples_{setting[0]}": value for setting, value in found.items()}
+        print(name, {setting: str(value) for setting, value in found.items()}, flush=True)
+    return results
+
+
+def _run(name: str, setting: tuple[Any, ...] | None = None) -> Tensor:
+    run = {**OF_LABELLED, **OF_ALL}[name][0]
+    test, setting = _digits("test"), setting or CHOSEN[name]
+    return torch.tensor([run(test, seed, setting) for seed in MEASURING])
+
+
+def _compared(runs: dict[str, Tensor], minus: Sequence[str]) -> dict[str, Any]:
+    results: dict[str, Any] = {name: mean_estimate(found) for name, found in runs.items()}
+    for base in minus:
+        for name, found in runs.items():
+            if name != base:
+                results[f"{name}_minus_{base}"] = mean_estimate(found - runs[base])
+    return results
+
+
+def sample_choice() -> dict[str, Any]:
+    """For each way to learn from five labelled images a class and no others: of some settings the
+    one with the highest accuracy (%) on validation images, mean over three draws of labels."""
+    return _choice(OF_LABELLED)
+
+
+def unlabelled_choice() -> dict[str, Any]:
+    """For each way to learn from five labels a class and all training images: of some settings the
+    one with the highest accuracy (%) on validation images, mean over three draws of labels."""
+    return _choice(OF_ALL)
+
+
+def samples() -> dict[str, Any]:
+    """Accuracies (%) on test images after learning from five labelled images a class and no others,
+    with the chosen settings; mean over five draws of labels, none of which chose."""
+    runs = {name: _run(name) for name in OF_LABELLED}
+    results = _compared(runs, ["network", "samples"])
+    gain = mean_estimate(runs["samples"] - runs["network"])
+    student = 2.776  # 95 % of Student's t with four degrees of freedom
+    results["lowest_gain"] = gain.value - student * gain.standard_error
+    results["highest_gain"] = gain.value + student * gain.standard_error
+    short = _run("samples", OF_LABELLED["samples"][1][0])
+    results["short_minus_network"] = mean_estimate(short - runs["network"])
+    return results
+
+
+def unlabelled() -> dict[str, Any]:
+    """Accuracies (%) on test images after learning from five labels a class and all training
+    images, with the chosen settings; mean over five draws of labels, none of which chose."""
+    names = ["regression", "svm", "network", *OF_ALL]
+    return _compared({name: _run(name) for name in names}, ["m2"])
