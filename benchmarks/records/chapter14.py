@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -153,9 +154,11 @@ def _coder(kind: str, dimensions: int) -> Callable[[Tensor], Tensor]:
         pca = PCA(dimensions).fit(_flat(train))
         _fitted[kind, dimensions] = lambda x: torch.from_numpy(pca.transform(x.flatten(1)))
     else:
-        make = models.Autoencoder if kind == "autoencoder" else models.VAE
-        more = () if kind == "autoencoder" else (GaussianLikelihood("optimal"),)
-        model = make(dimensions, SHAPE, (128,), *more, seed=0)
+        model: models.Autoencoder | models.VAE
+        if kind == "autoencoder":
+            model = models.Autoencoder(dimensions, SHAPE, (128,))
+        else:
+            model = models.VAE(dimensions, SHAPE, (128,), GaussianLikelihood("optimal"))
         training.fit(
             model,
             train,
@@ -209,10 +212,7 @@ OF_LABELLED: dict[str, tuple[Way, Sequence[tuple[Any, ...]]]] = {
 }
 OF_ALL: dict[str, tuple[Way, Sequence[tuple[Any, ...]]]] = {
     **{
-        kind: (
-            lambda part, seed, setting, kind=kind: _of_features(kind, part, seed, setting),
-            [(d, c) for d in dimensions for c in PENALTIES],
-        )
+        kind: (partial(_of_features, kind), [(d, c) for d in dimensions for c in PENALTIES])
         for kind, dimensions in (
             ("pca", (8, 16, 24, 32)),
             ("autoencoder", (8, 16, 32)),
