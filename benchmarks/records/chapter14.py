@@ -36,7 +36,7 @@ NETWORK_STEPS = 500  # of the classifier that is given a CVAE's samples
 CHOSEN: dict[str, tuple[Any, ...]] = {
     "network": (500,),
     "shifts": (1000,),
-    "samples": (3000,),
+    "samples": (8000,),
     "regression": (100.0,),
     "svm": (10.0, 0.02),
     "pca": (32, 1.0),
