@@ -43,7 +43,7 @@ CHOSEN: dict[str, tuple[Any, ...]] = {
     "autoencoder": (32, 0.1),
     "vae": (10, 1.0),
     "spreading": (7, 0.8),
-    "m2": (3, 300.0),
+    "m2": (5, 300.0, 200),
 }
 Way = Callable[[data.ImageData, int, tuple[Any, ...]], float]
 
@@ -186,12 +186,12 @@ def _of_features(kind: str, part: data.ImageData, seed: int, setting: tuple[Any,
 
 
 def _m2(part: data.ImageData, seed: int, setting: tuple[Any, ...]) -> float:
-    latents, weight = setting
+    latents, weight, passes = setting
     model = SemiSupervisedVAE(latents, SHAPE, (128,), GaussianLikelihood(0.15), seed=seed)
     training.fit(
         model,
         _partly_labelled(seed),
-        epochs=100,
+        epochs=passes,
         batch_size=100,
         learning_rate=2e-3,
         schedule="cosine",
@@ -221,7 +221,10 @@ OF_ALL: dict[str, tuple[Way, Sequence[tuple[Any, ...]]]] = {
         )
     },
     "spreading": (_spreading, [(k, a) for k in (5, 7, 10, 15) for a in (0.2, 0.5, 0.8)]),
-    "m2": (_m2, [(latents, weight) for latents in (3, 5) for weight in (100.0, 300.0)]),
+    "m2": (
+        _m2,
+        [(k, w, p) for k in (3, 5) for w in (100.0, 300.0, 1000.0) for p in (100, 200)],
+    ),
 }
 
 
