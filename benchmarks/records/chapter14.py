@@ -43,7 +43,7 @@ CHOSEN: dict[str, tuple[Any, ...]] = {
     "autoencoder": (32, 0.1),
     "vae": (10, 1.0),
     "spreading": (7, 0.8),
-    "m2": (5, 300.0, 200),
+    "m2": (3, 1000.0, 200),
 }
 Way = Callable[[data.ImageData, int, tuple[Any, ...]], float]
 
@@ -221,10 +221,7 @@ OF_ALL: dict[str, tuple[Way, Sequence[tuple[Any, ...]]]] = {
         )
     },
     "spreading": (_spreading, [(k, a) for k in (5, 7, 10, 15) for a in (0.2, 0.5, 0.8)]),
-    "m2": (
-        _m2,
-        [(k, w, p) for k in (3, 5) for w in (100.0, 300.0, 1000.0) for p in (100, 200)],
-    ),
+    "m2": (_m2, [(k, w, 200) for k in (3, 5) for w in (300.0, 1000.0)]),
 }
 
 
