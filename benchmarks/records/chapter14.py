@@ -243,7 +243,7 @@ def _choice(ways: dict[str, tuple[Way, Sequence[tuple[Any, ...]]]]) -> dict[str,
 
 
 def _run(name: str, setting: tuple[Any, ...] | None = None) -> Tensor:
-    run = {**OF_LABELLED, **OF_ALL}[name][0]
+    run = OF_LABELLED[name][0]
     test, setting = _digits("test"), setting or CHOSEN[name]
     return torch.tensor([run(test, seed, setting) for seed in MEASURING])
 
@@ -281,10 +281,3 @@ def samples() -> dict[str, Any]:
     short = _run("samples", OF_LABELLED["samples"][1][0])
     results["short_minus_network"] = mean_estimate(short - runs["network"])
     return results
-
-
-def unlabelled() -> dict[str, Any]:
-    """Accuracies (%) on test images after learning from five labels a class and all training
-    images, with the chosen settings; mean over five draws of labels, none of which chose."""
-    names = ["regression", "svm", "network", *OF_ALL]
-    return _compared({name: _run(name) for name in names}, ["m2"])
