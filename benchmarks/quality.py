@@ -123,7 +123,7 @@ def measure(
     return {
         "-ELBO": bounds.negative_elbo(model, images),
         "NLL": bounds.negative_log_likelihood(model, images[: plan.digits], draws),
-        "seconds": round(seconds, 1),
+        "seconds": round(seconds, 3),
     }
 
 

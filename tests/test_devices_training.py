@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,19 +112,21 @@ def test_validation_patience_and_checkpoints_on_apples_gpu(tmp_path: Path) -> No
 
 def test_a_stopped_run_goes_on_on_apples_gpu(tmp_path: Path) -> None:
     """Stopped by Ctrl-C before an epoch's last batch, of 8 digits: the weights of a whole run."""
-    armed = [False]
+    whole, at = 0, 0
 
     def stopping(model: Any, x: torch.Tensor, labels: torch.Tensor, generator: Any) -> Any:
-        if armed[0] and len(x) == 8:
-            armed[0] = False
-            raise KeyboardInterrupt
+        nonlocal whole
+        whole += len(x) == 64  # that an objective does the same is tried on smaller batches
+        if whole == at and len(x) == 64:
+            signal.raise_signal(signal.SIGINT)
         return objectives.elbo_objective()(model, x, labels, generator)
 
-    expected = run("VAE", "cpu", objective=stopping)
+    options: dict[str, Any] = {"objective": stopping, "checkpoint_steps": 1}
+    expected = run("VAE", "cpu", checkpoint=tmp_path / "whole", **options)
+    whole, at = 0, 3
     with fake_mps.apple_gpu() as device:
-        options: dict[str, Any] = {"objective": stopping, "checkpoint": tmp_path / "run"}
-        armed[0] = True
-        _, history = run("VAE", device, checkpoint_steps=1, **options)
+        options["checkpoint"] = tmp_path / "stopped"
+        _, history = run("VAE", device, **options)
         assert history.interrupted
         assert history.steps == 3
-        alike(run("VAE", device, checkpoint_steps=1, **options), expected)
+        alike(run("VAE", device, **options), expected)

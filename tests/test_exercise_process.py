@@ -367,9 +367,9 @@ def patches_the_attempt(mu: Any, log_sigma: Any) -> Any:
 
 
 def patches_the_code(mu: Any, log_sigma: Any) -> Any:
-    from vae_core.exercises import _attempt
+    from vae_core.exercises import _values
 
-    _attempt._close.__code__ = (lambda a, b, c, d: True).__code__
+    _values.close.__code__ = (lambda a, b, c, d, e, f: True).__code__
     return wrong(mu, log_sigma)
 
 

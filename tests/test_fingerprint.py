@@ -26,6 +26,7 @@ KEEPS: dict[str, list[Change]] = {
     "a renamed variable": [
         ("training/_run.py", "mean = loss.mean()", "average = loss.mean()"),
         ("training/_run.py", "mean = loss[:count]", "average = loss[:count]"),
+        ("training/_run.py", "if not mean.requires", "if not average.requires"),
         ("training/_run.py", "mean.backward()", "average.backward()"),
     ],
     "a renamed function": [

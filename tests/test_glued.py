@@ -118,7 +118,8 @@ def test_nbval_is_told(tmp_path: Path) -> None:
         stored = claims({"sentence": "a", "refuted_by": control, "margin": 3.0})
         cell.outputs = [printed, nbformat.from_dict(stored)]
         nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / f"{name}.ipynb")
-    (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT / 'book' / '_tools'}\n")
+    paths = f"{ROOT / 'book' / '_tools'} {ROOT / 'book' / '_ext'}"
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {paths}\n")
     command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-p", "no:xdist"]
     done = subprocess.run(
         [*command, "--junit-xml=r.xml", "."],

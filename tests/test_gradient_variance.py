@@ -168,6 +168,8 @@ def test_what_makes_no_sense_is_refused() -> None:
         (lambda: ScalarVAE().law("prior"), "parameter must be one of"),
         (lambda: ScalarVAE(sigma=0.0).check(), "must be positive"),
         (lambda: ScalarVAE(math.nan).check(), "must be finite"),
+        (lambda: ScalarVAE(sigma=1e-100).check(), "not below 1e-30"),
+        (lambda: ScalarVAE(decoder=10**300).check(), "may be above 1e\\+30 in size"),
         (lambda: ScalarVAE().law("decoder").standard_deviation(0, 1), "images must be"),
     ):
         with pytest.raises(ValueError, match=words) as error:

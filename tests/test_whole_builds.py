@@ -91,6 +91,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+def test_a_build_without_a_change_leaves_every_file_as_it_is(folder: Path) -> None:
+    html = folder / "_build" / "html"
+    before = {path: path.read_bytes() for path in html.rglob("*") if path.is_file()}
+    assert {html / "search.html", html / "genindex.html"} <= before.keys()
+    small_book.build(folder, JOBS="1")
+    after = {path: path.read_bytes() for path in html.rglob("*") if path.is_file()}
+    assert sorted(after.keys() ^ before.keys()) == []
+    assert [path for path in after if after[path] != before[path]] == []
+
+
 def test_an_edition_with_fewer_pages_leaves_none_of_the_old(folder: Path) -> None:
     """A chapter went, another's picture changed; a stale index of another version lies about."""
     html = folder / "_build" / "html"

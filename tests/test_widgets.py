@@ -310,6 +310,7 @@ def test_unfit_models_are_refused(vae: VAE, few: data.ImageData) -> None:
         ({"x": VAE(architecture="conv", hidden=(4,))}, "linear layers"),
         ({"x": VAE(hidden=(8,), likelihood=GaussianLikelihood("per-pixel"))}, "one sigma"),
         ({"x": vae, "y": VAE(shape=(1, 8, 8), hidden=(8,))}, "the others"),
+        ({"x": VAE(hidden=(8,)).to("meta")}, "on the meta device"),
     ):
         with pytest.raises(ValueError, match=words):
             LatentExplorer(models, few)
@@ -325,6 +326,7 @@ def test_unfit_data_are_refused(vae: VAE, few: data.ImageData) -> None:
         (few._replace(images=few.images[:0], labels=few.labels[:0]), "uint8 images"),
         (few._replace(labels=few.labels[:9]), "a label for each image"),
         (few._replace(labels=few.labels + 5), "labels must lie in"),
+        (few._replace(images=few.images.to("meta")), "not on the meta device"),
     ):
         for widget in (lambda d: LatentExplorer({"VAE": vae}, d), lambda d: DrawAndEncode(vae, d)):
             with pytest.raises(ValueError, match=words):

@@ -78,8 +78,10 @@ def drawing(generator: Any, device: torch.device, what: str = "model") -> Iterat
 
 
 def check_finite(name: str, module: nn.Module) -> None:
-    """Raise ``ValueError`` if a weight of ``module`` is NaN or infinite: its training diverged."""
+    """Raise ``ValueError`` if a weight is missing (on "meta"), or not finite: training diverged."""
     for label, values in module.state_dict().items():
+        if values.is_meta:
+            raise ValueError(f"{name} has weights without values ({label} is on the meta device)")
         if values.is_floating_point() and not bool(torch.isfinite(values).all()):
             raise ValueError(
                 f"{name} has weights that are not finite ({label}): its training diverged"

@@ -41,6 +41,7 @@ COMMENT = re.compile(
 SEARCH = re.compile(
     r'[ \t]*<script src="[^"]*\b(?:searchtools|language_data|searchindex)\.js[^"]*"></script>\n?'
 )
+STYLE = re.compile(r"<style\b.*?</style>", re.DOTALL)  # of a page's own
 OWN = "own"  # the folder of what this book's extensions write
 GROUPS = {"media", "supports", "layer", "container"}
 
@@ -140,23 +141,26 @@ def slim_output(app: Sphinx, exception: Exception | None) -> None:
         source_map.unlink()
 
     found = [path for path in static.rglob("*") if path.relative_to(static).parts[0] != "mathjax"]
-    words: set[str] = set()
-    for path in found:
-        if path.suffix == ".js":
-            words.update(WORD.findall(path.read_text("utf-8")))
     # What was taken out of pages before is as it should be.
     own = [path for path in found if path.relative_to(static).parts[0] != OWN]
-    scripts = [path for path in own if path.suffix == ".js"]
+    # Only what stays counts as a place where a class occurs, so that the next build, which finds
+    # pages and scripts as this one leaves them, keeps the same rules.
+    words: set[str] = set()
     for path in Path(app.outdir).rglob("*.html"):
         page = path.read_text("utf-8")
-        words.update(WORD.findall(page))
         if path.name != "search.html" and SEARCH.search(page):
-            path.write_text(SEARCH.sub("", page), "utf-8")
+            page = SEARCH.sub("", page)
+            path.write_text(page, "utf-8")
+        words.update(WORD.findall(STYLE.sub("", page)))
     if "sd-tab-set" not in words:
         for path in static.glob("design-tabs.js"):
             path.write_text("// No page has tabs.\n", "utf-8")
-    for path in scripts:
-        path.write_text(COMMENT.sub("", path.read_text("utf-8")), "utf-8")
+    for path in own:
+        if path.suffix == ".js":
+            path.write_text(COMMENT.sub("", path.read_text("utf-8")), "utf-8")
+    for path in found:
+        if path.suffix == ".js":
+            words.update(WORD.findall(path.read_text("utf-8")))
     faces = Faces([], [], {})
     for path in own:
         if path.suffix == ".css":

@@ -12,7 +12,6 @@ found, searched and handed out.
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,9 @@ from jupyter_cache import get_cache
 from jupyter_cache.cache.db import NbCacheRecord
 from sphinx.application import Sphinx
 
+# Pages of Sphinx's own, which have no source. A build in which no page has changed writes none of
+# them, so that they may be as old as the first build.
+GENERATED = {"index", "genindex", "search"}
 NOTICE = "the last build did not end: its pages are made anew, from the results that are whole"
 
 
@@ -48,9 +50,6 @@ def mend_cache(folder: Path) -> None:
 class Build:
     """A build from its beginning to its end."""
 
-    def __init__(self) -> None:
-        self.started = time.time()
-
     def mark(self, app: Sphinx) -> Path:
         return Path(app.outdir).parent / "unfinished"
 
@@ -77,11 +76,12 @@ class Build:
         if exception or app.builder.format != "html":
             return
         root = Path(app.outdir)
+        own = {*app.env.found_docs, *GENERATED, *app.config.html_additional_pages}
+        if app.env.get_domain("py").data.get("modules"):
+            own.add("py-modindex")
         for path in root.rglob("*.html"):
             name = path.relative_to(root).with_suffix("").as_posix()
-            own = name in app.env.found_docs or name == "index" or name.startswith("_static/")
-            # The index, the search and the like have no source, and are written by every build.
-            if not own and path.stat().st_mtime < self.started - 2:
+            if name not in own and not name.startswith("_static/"):
                 path.unlink()
         shown = {name for _, name in app.env.images.values()}
         for path in (root / "_images").glob("*"):

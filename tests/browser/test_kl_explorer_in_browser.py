@@ -32,25 +32,36 @@ def test_numbers_equal_pythons(shown: Callable[..., Visit], mu: float, sigma: fl
 
 
 def test_area_on_the_canvas_is_the_divergence(shown: Callable[..., Visit]) -> None:
-    """The polygon that is drawn, summed in the axes' own units."""
+    """The polygons that are filled on the canvas, summed in the axes' own units."""
     visit = shown(mu=1.0, sigma=0.5)
     drawn = visit.page.evaluate(
         """() => {
-            const { area: chart } = vae.bench, sums = [], original = chart.path;
-            chart.path = function (ctx, xs, ys) {
-                let sum = 0;
-                for (let i = 0; i < xs.length; i++) {
-                    const j = (i + 1) % xs.length;
-                    sum += xs[i] * ys[j] - xs[j] * ys[i];
+            const { area: chart } = vae.bench, ctx = chart.canvas.getContext("2d"), sums = [];
+            const real = CanvasRenderingContext2D.prototype;
+            let corners = [];
+            ctx.beginPath = () => { corners = []; real.beginPath.call(ctx); };
+            ctx.lineTo = (...point) => {
+                corners.push(chart.toValue(point));
+                real.lineTo.apply(ctx, point);
+            };
+            ctx.fill = () => {
+                if (corners.length > 10) {
+                    const cross = corners.map(([x, y], i) => {
+                        const next = corners[(i + 1) % corners.length];
+                        return x * next[1] - next[0] * y;
+                    });
+                    sums.push(-cross.reduce((sum, part) => sum + part, 0) / 2);
                 }
-                sums.push(-sum / 2);
-                original.call(this, ctx, xs, ys);
+                real.fill.call(ctx);
             };
             chart.paint();
-            delete chart.path;
-            return sums.slice(0, 2);
+            delete ctx.beginPath;
+            delete ctx.lineTo;
+            delete ctx.fill;
+            return sums;
         }"""
     )
+    assert len(drawn) == 2
     assert drawn[0] > 0 > drawn[1]
     assert sum(drawn) == pytest.approx(KLExplorer(mu=1.0, sigma=0.5).divergence, abs=1e-3)
 

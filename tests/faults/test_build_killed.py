@@ -143,7 +143,7 @@ def test_the_next_build_is_right_and_whole(reference: Reference, tmp_path: Path)
         "byte for byte.",
         "A build is killed at a random moment: the next build gives every page, byte for byte.",
     ) as (at_a_file, at_a_moment):
-        for number in range(many(2, 14)):
+        for number in range(many(2, 50)):
             folder, again = tmp_path / f"file{number}", number % 2 == 1
             if again:  # pages, pictures and results of an earlier build are there
                 shutil.copytree(reference.kept, folder, symlinks=True)
@@ -156,7 +156,7 @@ def test_the_next_build_is_right_and_whole(reference: Reference, tmp_path: Path)
             wrong = whole(folder, reference.second if again else reference.first)
             at_a_file.tried(not wrong, f"file {which}, again {again}: {wrong}")
             shutil.rmtree(folder)
-        for number in range(many(1, 10)):
+        for number in range(many(1, 50)):
             folder, again = tmp_path / f"moment{number}", number % 2 == 1
             if again:
                 shutil.copytree(reference.kept, folder, symlinks=True)

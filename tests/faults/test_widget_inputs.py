@@ -91,7 +91,7 @@ def try_some(tally: Tally, name: str, strategy: st.SearchStrategy[Call], number:
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")
 def test_random_inputs_to_widgets() -> None:
     with reported("widgets", MADE, SET, CHANGED) as (made, of_settings, changed):
-        tried(made, WITH_MODELS, many(120, 4000))
+        tried(made, WITH_MODELS, many(120, 4040))
         tried(of_settings, WITH_SETTINGS, many(36, 1500))
         tried(changed, CHANGES, many(52, 2000))
 
@@ -128,4 +128,3 @@ def refusal_of(call: Call) -> str:
     except ValueError as error:
         return str(error)
     return ""
-

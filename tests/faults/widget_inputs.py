@@ -156,9 +156,7 @@ def _model(
     elif kind in ("CVAE, half", "CVAE, half, learned prior"):
         one = chosen if chosen.outputs == 1 else BernoulliLikelihood()
         prior = "learned" if "learned" in kind else "standard"
-        model = CVAE(
-            latents, shape, likelihood=one, observed="2-quadrants", prior=prior, **options
-        )
+        model = CVAE(latents, shape, likelihood=one, observed="2-quadrants", prior=prior, **options)
     else:
         make = {"VAE": VAE, "Autoencoder": Autoencoder, "Doubled": Doubled, "Named": Named}[kind]
         model = make(latents, shape, likelihood=chosen, **options)

@@ -171,6 +171,10 @@ class GradientLaw(NamedTuple):
         return math.sqrt((self.between_images + self.between_draws / draws) / images)
 
 
+# Its square, fourth power and their quotients are numbers of double precision.
+_FAR = 1e30
+
+
 class ScalarVAE(NamedTuple):
     """The smallest VAE: one pixel, one latent, every expectation in closed form.
 
@@ -186,11 +190,20 @@ class ScalarVAE(NamedTuple):
     data: float = 1.0
 
     def check(self) -> None:
-        """Raise ``ValueError`` unless all are finite, and sigma, spread and data positive."""
+        """Raise ``ValueError`` unless all are finite, and sigma, spread and data positive.
+
+        Their fourth powers, which the laws hold, must be numbers, too: neither 0 nor infinite.
+        """
         if not all(math.isfinite(_check.real(value)) for value in self):
             raise ValueError(f"all numbers must be finite; got {tuple(self)}")
         if not (self.sigma > 0 and self.spread > 0 and self.data > 0):
             raise ValueError(f"sigma, spread and data must be positive; got {tuple(self)}")
+        size, least = max(map(abs, map(float, self))), min(self.sigma, self.spread, self.data)
+        if size > _FAR or least < 1 / _FAR:
+            raise ValueError(
+                f"no number may be above {_FAR:g} in size, and sigma, spread and data not below "
+                f"{1 / _FAR:g}; got {tuple(self)}"
+            )
 
     def law(self, parameter: str, *, hold_z: bool = False) -> GradientLaw:
         """Truth, mean and variances of the ELBO's gradient by ``parameter``.
@@ -200,7 +213,7 @@ class ScalarVAE(NamedTuple):
         ``ValueError`` for a parameter other than "decoder" and "encoder".
         """
         _check_parameter(parameter)
-        w, s, a, t, c = self
+        w, s, a, t, c = map(float, self)
         s2, t2, c2 = s * s, t * t, c * c
         if parameter == "decoder":
             # (X - wz) z / s^2, with z = aX + t e: in X, a square and a constant; in e, both powers.
@@ -218,7 +231,7 @@ class ScalarVAE(NamedTuple):
     def estimate(self, x: Tensor, noise: Tensor, parameter: str, *, hold_z: bool = False) -> Tensor:
         """The estimate that a batch ``x`` [batch] with ``noise`` [draws, batch] gives: []."""
         _check_parameter(parameter)
-        w, s, a, t, _ = self
+        w, s, a, t, _ = map(float, self)
         z = a * x + t * noise
         if parameter == "decoder":
             return ((x - w * z) * z / s**2).mean()

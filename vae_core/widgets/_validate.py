@@ -92,6 +92,8 @@ def check_data(data: Any, shape: tuple[int, ...]) -> None:
     classes = getattr(data, "classes", None)
     if not isinstance(images, Tensor) or not isinstance(labels, Tensor) or classes is None:
         raise ValueError(f"data must be an ImageData of vae_core.data, got {_check.kind(data)}")
+    if images.is_meta or labels.is_meta:
+        raise ValueError("data must hold images and labels with values, not on the meta device")
     if images.dtype != torch.uint8 or tuple(images.shape[1:]) != tuple(shape) or len(images) == 0:
         raise ValueError(
             f"data must hold uint8 images of the model's shape {tuple(shape)}, "

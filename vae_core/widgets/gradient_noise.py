@@ -58,6 +58,7 @@ class GradientNoise(BrowserWidget):
         if not isinstance(case, ScalarVAE):
             raise ValueError(f"case must be a ScalarVAE, got {type(case).__name__}")
         case.check()
+        case = ScalarVAE(*map(float, case))
         for parameter in ("decoder", "encoder"):
             if not all(map(math.isfinite, case.law(parameter))):
                 raise ValueError(f"case must have finite gradients, got {tuple(case)}")
