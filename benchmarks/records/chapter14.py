@@ -283,8 +283,8 @@ def spreading_choice() -> dict[str, Any]:
 
 
 def semi_choice() -> dict[str, Any]:
-    """The weight of labels of M2 with the highest accuracy (%) on validation images, mean over three
-    draws of labels."""
+    """The weight of labels of M2 with the highest accuracy (%) on validation images, mean over
+    three draws of labels."""
     return _choice(M2)
 
 
