@@ -18,8 +18,10 @@ from vae_core.distributions import GaussianLikelihood
 from vae_core.evaluation import TradeOff, trade_off
 from vae_core.models import VAE
 from vae_core.widgets import _payload as payload
+from vae_core.widgets import _sources
 from vae_core.widgets._base import BrowserWidget
 from vae_core.widgets._models import decoder_spec, likelihood_spec, posteriors
+from vae_core.widgets._share import FAR, Rule, among, between, whole
 from vae_core.widgets._validate import check_data, check_model, check_point, latents
 
 
@@ -53,6 +55,19 @@ class SigmaExplorer(BrowserWidget):
         "right."
     )
     STATE: ClassVar[tuple[str, ...]] = ("sigma", "digit", "z")
+    PYTHON: ClassVar[str] = """
+    import torch
+
+    from vae_core import evaluation
+
+    model = models[{{sigma}}]
+    z = torch.tensor([{{z}}], dtype=torch.float32)
+    with torch.no_grad():
+        decoded = model.mean(z)[0, 0]  # the digit at z, pixels from 0 to 1
+    point = evaluation.trade_off(model, test.images)
+    print(f"rate {point.rate.value:.2f} nats, squared error {point.squared_error.value:.2f}")
+    print(f"-ELBO {point.negative_elbo.value:.1f} nats, {point.active} active latents")
+    """
 
     sigma = traitlets.Float(1.0).tag(sync=True)
     digit = traitlets.Int(-1, min=-1).tag(sync=True)
@@ -97,6 +112,11 @@ class SigmaExplorer(BrowserWidget):
             blobs += parts
             specs.append({**spec, **_numbers(point)})
         self._labels = data.labels.cpu().numpy()
+        of_sigma = {sigma: models[k] for sigma, k in zip(self.sigmas, order, strict=True)}
+        source = _sources.lines(
+            models=(_sources.each(of_sigma), "the models"),
+            test=(_sources.from_data(data.images, data.name, data.split), "the images"),
+        )
         # The slider starts at the model with the best bound, at the first test digit.
         best = min(range(len(order)), key=lambda k: self.points[k].negative_elbo.value)
         super().__init__(
@@ -112,6 +132,7 @@ class SigmaExplorer(BrowserWidget):
             sigma=self.sigmas[best],
             digit=0,
             z=self._codes[best][0].tolist(),
+            source=source,
         )
 
     @torch.no_grad()
@@ -138,6 +159,14 @@ class SigmaExplorer(BrowserWidget):
     def index(self) -> int:
         """Which of ``sigmas`` is shown."""
         return min(range(len(self.sigmas)), key=lambda k: abs(self.sigmas[k] - self.sigma))
+
+    def ranges(self) -> dict[str, Rule]:
+        """The sigmas and digits there are, and points of the plane."""
+        return {
+            "sigma": among(self.sigmas),
+            "digit": whole(-1, len(self._labels) - 1),
+            "z": between(-FAR, FAR),
+        }
 
     @traitlets.validate("z")
     def _check_point(self, proposal: Any) -> list[float]:

@@ -430,15 +430,40 @@ function countLive(mark, by) {
 const LIVE_WITHIN = 2000;
 
 function mountStatic(render, kind) {
-  document.querySelectorAll(`.vae-static[data-widget="${kind}"]:not([data-mounted])`).forEach((el) => {
+  const alike = [...document.querySelectorAll(`.vae-static[data-widget="${kind}"]`)];
+  alike.forEach((el, place) => {
+    if ("mounted" in el.dataset) return;
     el.dataset.mounted = "";
     const state = JSON.parse(el.querySelector('script[type="application/json"]').textContent);
     const model = staticModel(state);
     el.__model = model;
     el.hidden = liveViews.get(el.dataset.mark) > 0;
-    const show = () => { if (!el.hidden) render({ model, el: node("div", {}, el) }); };
+    if (state.share && shareable(el)) {
+      model.link = new ShareLink(place ? `${kind}-${place + 1}` : kind, model, state.share);
+      model.link.restore();
+    }
+    let host, shown;
+    const show = () => {
+      if (el.hidden) return;
+      host = node("div", {}, el);
+      shown = render({ model, el: host });
+    };
     if (el.closest(".jp-OutputArea")) setTimeout(show, LIVE_WITHIN);
     else show();
+    const [entry] = performance.getEntriesByType("navigation");
+    // A reload comes back to where the reader was.
+    if (model.link?.named && entry?.type === "navigate") shown?.then(() => model.link.goTo(el), () => {});
+    // Another link to this page was followed: the widget is made anew from what it says.
+    if (model.link) addEventListener("hashchange", async () => {
+      if (!model.link.named) { model.link.follow(); return; }
+      const close = await shown?.catch(() => null);
+      if (close && model.link.restore()) {
+        close();
+        host.remove();
+        show();
+      }
+      model.link.goTo(el);
+    });
   });
 }
 
@@ -466,6 +491,7 @@ async function frame(model, el, label, build) {
   try {
     await build(root, undo);
     status.remove();
+    shareFoot(root, model);
   } catch (error) {
     root.replaceChildren(node("p", { className: "vw-status", textContent: error.message }));
     el.parentElement?.setAttribute("data-failed", ""); // the book then shows the still picture
