@@ -167,7 +167,9 @@ class BrowserWidget(anywidget.AnyWidget):
     def _share(self, change: Any = None) -> None:
         lines = textwrap.dedent(self.python()).strip()
         source = f"{self.source.strip()}\n\n" if self.source else ""
-        self.share = {"python": lines and source + lines, "ranges": self.ranges()}
+        ranges = self.ranges()
+        ordered = {name: ranges[name] for name in self.STATE if name in ranges}
+        self.share = {"python": lines and source + lines, "ranges": ordered}
 
     def to_python(self) -> str:
         """The few lines of Python that compute the numbers seen: what *Copy as Python* copies."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vae_core import _check
 from vae_core._plot import ACCENT, INK, draw_plane
+from vae_core.data import load
 from vae_core.distributions import GaussianLikelihood
 from vae_core.evaluation import TradeOff, trade_off
 from vae_core.models import VAE
@@ -64,7 +65,7 @@ class SigmaExplorer(BrowserWidget):
     z = torch.tensor([{{z}}], dtype=torch.float32)
     with torch.no_grad():
         decoded = model.mean(z)[0, 0]  # the digit at z, pixels from 0 to 1
-    point = evaluation.trade_off(model, test.images)
+    point = evaluation.trade_off(model, images)
     print(f"rate {point.rate.value:.2f} nats, squared error {point.squared_error.value:.2f}")
     print(f"-ELBO {point.negative_elbo.value:.1f} nats, {point.active} active latents")
     """
@@ -87,6 +88,7 @@ class SigmaExplorer(BrowserWidget):
             if tuple(model.shape) != tuple(models[0].shape):
                 raise ValueError(f"models[{k}] makes images {model.shape}, not {models[0].shape}")
         check_data(data, models[0].shape)
+        given = points
         if points is None:
             points = [trade_off(model, data.images) for model in models]
         if not isinstance(points, Sequence) or not all(isinstance(p, TradeOff) for p in points):
@@ -115,7 +117,7 @@ class SigmaExplorer(BrowserWidget):
         of_sigma = {sigma: models[k] for sigma, k in zip(self.sigmas, order, strict=True)}
         source = _sources.lines(
             models=(_sources.each(of_sigma), "the models"),
-            test=(_sources.from_data(data.images, data.name, data.split), "the images"),
+            images=(_measured(models[0], data, given), "the images that points were measured on"),
         )
         # The slider starts at the model with the best bound, at the first test digit.
         best = min(range(len(order)), key=lambda k: self.points[k].negative_elbo.value)
@@ -216,6 +218,16 @@ class SigmaExplorer(BrowserWidget):
         row.set_axis_off()
         row.set_title("one digit, σ growing from left to right", fontsize=9, pad=3)
         return figure
+
+
+def _measured(model: VAE, data: Any, points: Sequence[TradeOff] | None) -> str | None:
+    """The images behind the points as code: those shown, or all of the split they are of."""
+    shown = _sources.from_data(data.images, data.name, data.split)
+    if points is None or shown is None:
+        return shown and f"{shown}.images"
+    code, _, _ = shown.partition(".first(")
+    rate = trade_off(model, load(data.name, data.split).images).rate.value
+    return f"{code}.images" if math.isclose(rate, points[0].rate.value, rel_tol=1e-6) else None
 
 
 def _numbers(point: TradeOff) -> dict[str, Any]:
