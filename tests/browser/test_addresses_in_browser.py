@@ -251,6 +251,13 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Security-Policy", hosting.POLICY)
         super().end_headers()
 
+    def do_GET(self) -> None:
+        if self.path == "/favicon.ico":  # a browser asks for one by itself
+            self.send_response(204)
+            self.end_headers()
+            return
+        super().do_GET()
+
     def log_message(self, *arguments: Any) -> None:
         """Quiet."""
 
@@ -284,5 +291,5 @@ def test_links_work_under_the_recommended_policy(tmp_path: Path, host: str, brow
     assert page.locator(".vw-copy").input_value() == f"{host}/page.html#kl_explorer=mu:2.5"
     page.get_by_role("button", name="Lowest divergence").click()
     page.wait_for_url("**/page.html#kl_explorer=mu:0;sigma:1")
-    assert [text for text in complaints if "favicon" not in text] == []
+    assert complaints == []
     page.close()
