@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from vae_core import data, widgets, zoo
 from vae_core.evaluation import trade_off
 from vae_core.models import VAE
-from vae_core.widgets import KLExplorer, LatentExplorer, SigmaExplorer, _sources
+from vae_core.widgets import KLExplorer, SigmaExplorer, _sources
 from vae_core.widgets._base import BrowserWidget
 from vae_core.widgets._share import among, between, fill, literal, whole
 
@@ -144,13 +144,15 @@ def test_a_model_of_the_zoo_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     stranger = VAE(seed=8).eval()
     known = {"short": other, "mine": stranger}
     few = data.load("mnist", "test").first(60)
-    head, _, _ = LatentExplorer(known, few).to_python().partition("\n\nimport")
+    images = _sources.from_data(few.images, few.name, few.split)
+    head = _sources.lines(models=(_sources.each(known), "the models"), test=(images, "the images"))
     assert head == (
         "from vae_core import data, zoo\n\n"
         'models = {"short": zoo.load("vae-2-short", 3), "mine": ...}'
         "  # ...: a model that this widget was made of\n"
         'test = data.load("mnist", "test").first(60)'
     )
+    assert _sources.each({"mine": stranger}) is None
     with torch.no_grad():
         next(first.parameters()).add_(1)
     assert _sources.from_zoo(first) is None

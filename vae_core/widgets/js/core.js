@@ -430,39 +430,31 @@ function countLive(mark, by) {
 const LIVE_WITHIN = 2000;
 
 function mountStatic(render, kind) {
-  const alike = [...document.querySelectorAll(`.vae-static[data-widget="${kind}"]`)];
-  alike.forEach((el, place) => {
+  document.querySelectorAll(`.vae-static[data-widget="${kind}"]`).forEach((el, place) => {
     if ("mounted" in el.dataset) return;
     el.dataset.mounted = "";
     const state = JSON.parse(el.querySelector('script[type="application/json"]').textContent);
     const model = staticModel(state);
     el.__model = model;
     el.hidden = liveViews.get(el.dataset.mark) > 0;
-    if (state.share && shareable(el)) {
-      model.link = new ShareLink(place ? `${kind}-${place + 1}` : kind, model, state.share);
-      model.link.restore();
-    }
     let host, shown;
-    const show = () => {
-      if (el.hidden) return;
-      host = node("div", {}, el);
-      shown = render({ model, el: host });
-    };
-    if (el.closest(".jp-OutputArea")) setTimeout(show, LIVE_WITHIN);
-    else show();
-    const [entry] = performance.getEntriesByType("navigation");
+    const show = () => { if (!el.hidden) shown = render({ model, el: host = node("div", {}, el) }); };
+    if (!isPage(el)) { setTimeout(show, el.closest(".jp-OutputArea") ? LIVE_WITHIN : 0); return; }
+    const link = model.link = shareLink(place ? `${kind}-${place + 1}` : kind, model, state.share?.ranges ?? {}, el);
+    link.restore();
+    show();
     // A reload comes back to where the reader was.
-    if (model.link?.named && entry?.type === "navigate") shown?.then(() => model.link.goTo(el), () => {});
+    if (link.named() && performance.getEntriesByType("navigation")[0]?.type === "navigate") shown?.then(link.goTo, () => {});
     // Another link to this page was followed: the widget is made anew from what it says.
-    if (model.link) addEventListener("hashchange", async () => {
-      if (!model.link.named) { model.link.follow(); return; }
+    addEventListener("hashchange", async () => {
+      if (!link.named()) { link.follow(); return; }
       const close = await shown?.catch(() => null);
-      if (close && model.link.restore()) {
+      if (close && link.restore()) {
         close();
         host.remove();
         show();
       }
-      model.link.goTo(el);
+      link.goTo();
     });
   });
 }

@@ -3,171 +3,136 @@
 // ---------------------------------------------------------------- values as text
 
 // Six digits are more than any page shows, and spare links and code the tail of 0.30000000000000004.
-function shareTidy(v) {
-  if (Number.isInteger(v)) return v === 0 ? 0 : v;
-  return Math.abs(v) < 1e-6 ? 0 : Number(v.toPrecision(6));
-}
+const tidy = (v) => (Math.abs(v) < 1e-6 ? 0 : Number.isInteger(v) ? v : Number(v.toPrecision(6)));
 
-// As Python writes it.
-function shareLiteral(v) {
-  if (Array.isArray(v)) return `[${v.map(shareLiteral).join(", ")}]`;
+function pythonLiteral(v) {
+  if (Array.isArray(v)) return `[${v.map(pythonLiteral).join(", ")}]`;
   if (typeof v === "boolean") return v ? "True" : "False";
-  return typeof v === "number" ? String(shareTidy(v)) : JSON.stringify(v);
+  return typeof v === "number" ? `${tidy(v)}` : JSON.stringify(v);
 }
 
 // The template's lines: "@name=value " and "@name!=value " before a line say when it is wanted.
-function sharePython(template, value) {
+function pythonLines(template, get) {
   const lines = template.split("\n").flatMap((line) => {
     for (let test; (test = /^@(\w+)(!?)=(\S+) /.exec(line)); line = line.slice(test[0].length)) {
-      if ((shareLiteral(value(test[1])) === test[3]) === (test[2] === "!")) return [];
+      if ((pythonLiteral(get(test[1])) === test[3]) === (test[2] === "!")) return [];
     }
-    return [line.replace(/\{\{(\w+)\}\}/g, (_, name) => shareLiteral(value(name)))];
+    return line.replace(/\{\{(\w+)\}\}/g, (_, name) => pythonLiteral(get(name)));
   });
   return `${lines.join("\n").replace(/\n{3,}/g, "\n\n")}\n`;
 }
 
-// Lists are written flat, and a number that repeats once: 0*3,7 is 0,0,0,7.
-function shareText(v) {
-  if (!Array.isArray(v)) return typeof v === "number" ? String(shareTidy(v)) : encodeURIComponent(v);
+// Lists are written flat, and a number that repeats once: 0*4,7 is 0,0,0,0,7.
+function linkText(v) {
+  if (!Array.isArray(v)) return typeof v === "number" ? `${tidy(v)}` : encodeURIComponent(v);
   const runs = [];
-  for (const text of v.flat(Infinity).map(shareText)) {
-    if (runs.at(-1)?.[0] === text) runs.at(-1)[1] += 1;
-    else runs.push([text, 1]);
+  for (const text of v.flat().map(linkText)) {
+    if (runs.at(-1)?.[0] === text) runs.at(-1).push(text);
+    else runs.push([text]);
   }
-  return runs.map(([text, n]) => (n > 3 ? `${text}*${n}` : Array(n).fill(text).join())).join();
+  return `${runs.map((run) => (run.length > 3 ? `${run[0]}*${run.length}` : run))}`;
 }
 
-// What a text means for a trait that is now `like`, within its rule; undefined where it means nothing.
-function shareValue(text, like, rule) {
+// What a text means for a trait that is now `like`, by its rule; undefined where it means nothing.
+function linkValue(text, like, rule) {
   if (Array.isArray(like)) {
-    const flat = [], size = like.flat(Infinity).length;
+    const flat = [], size = like.flat().length;
     for (const part of text.split(",")) {
-      const [, one, n = 1] = /^([^*]*)(?:\*(\d{1,5}))?$/.exec(part) ?? [];
-      if (one === undefined || flat.length + Number(n) > size) return undefined;
-      const value = shareValue(one, 0, rule);
-      for (let k = 0; k < n; k++) flat.push(value);
+      const [one, times = "1", more] = part.split("*");
+      if (more || !/^\d{1,4}$/.test(times) || flat.length + Number(times) > size) return undefined;
+      flat.push(...Array(Number(times)).fill(linkValue(one, 0, rule)));
     }
     const fold = (shape) => (Array.isArray(shape) ? shape.map(fold) : flat.shift());
     return flat.length < size || flat.includes(undefined) ? undefined : fold(like);
   }
-  let value = text;
-  if (typeof like === "number") value = /^-?\d{1,16}(\.\d{1,20})?$/.test(text) ? Number(text) : NaN;
-  if (typeof like === "boolean") value = { true: true, false: false }[text];
-  if (rule.among) return rule.among.find((each) => each === value || (typeof value === "number" && shareTidy(each) === shareTidy(value)));
+  if (rule.among) return rule.among.find((each) => linkText(each) === encodeURIComponent(text));
+  const { low, high, whole } = rule, value = /^-?\d{1,16}(\.\d{1,20})?$/.test(text) ? Number(text) : NaN;
   // A limit that was rounded for the link may lie a little beyond itself.
-  const { low, high, whole } = rule, spare = whole ? 0 : 1e-5 * (high - low);
+  const spare = whole ? 0 : 1e-5 * (high - low);
   if (!(value >= low - spare && value <= high + spare) || (whole && !Number.isInteger(value))) return undefined;
   return Math.min(high, Math.max(low, value));
 }
 
 // ---------------------------------------------------------------- the address
 
-const SHARE_LONGEST = 20000; // characters of an address that are looked at
-const SHARE_WAIT = 400; // ms of rest before the address follows
+// How many characters of an address are looked at, and after how many ms of rest it follows.
+const LINK_LONGEST = 20000, LINK_WAIT = 400;
+
+const decoded = (text) => { try { return decodeURIComponent(text); } catch { return ""; } };
 
 // The state of one static widget in the page's address: "#heading&kl_explorer=mu:1.2;sigma:0.5".
-class ShareLink {
-  constructor(name, model, { ranges }) {
-    Object.assign(this, { name, model, ranges });
-    this.start = Object.fromEntries(Object.keys(ranges).map((trait) => [trait, model.get(trait)]));
-    for (const trait of Object.keys(ranges)) model.on(`change:${trait}`, () => this.follow());
-  }
-
-  get parts() { return location.hash.length > SHARE_LONGEST ? [] : location.hash.slice(1).split("&"); }
-  get named() { return this.parts.some((part) => part.startsWith(`${this.name}=`)); }
-
-  // What the address says of this widget, and nothing that it could not be.
-  read() {
-    const found = {}, own = this.parts.find((part) => part.startsWith(`${this.name}=`));
-    for (const pair of own?.slice(this.name.length + 1).split(";") ?? []) {
-      const at = pair.indexOf(":"), trait = pair.slice(0, at);
-      if (at < 0 || !Object.hasOwn(this.ranges, trait)) continue;
-      let value;
-      try { value = shareValue(decodeURIComponent(pair.slice(at + 1)), this.start[trait], this.ranges[trait]); } catch { /* no text */ }
-      if (value !== undefined) found[trait] = value;
-    }
-    return found;
-  }
-
-  // Sets the model to what the address says; tells whether anything changed.
-  restore() {
-    const before = this.text();
-    for (const [trait, value] of Object.entries({ ...this.start, ...this.read() })) this.model.set(trait, value);
-    clearTimeout(this.timer); // the address is what was just read
-    return this.text() !== before;
-  }
-
-  // Whatever differs from how the page was made; the names are the book's own, the values numbers or encoded.
-  text() {
-    return Object.keys(this.ranges).flatMap((trait) => {
-      const text = shareText(this.model.get(trait));
-      return text === shareText(this.start[trait]) ? [] : [`${trait}:${text}`];
-    }).join(";");
-  }
-
-  get here() { return location.href.split("#")[0]; }
-  get address() { return `${this.here}#${this.name}=${this.text()}`; }
-
-  follow() {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.write(), SHARE_WAIT);
-  }
-
+function shareLink(name, model, ranges, el) {
+  const names = Object.keys(ranges), start = names.map(model.get), mine = (part) => part.startsWith(`${name}=`);
+  const parts = () => (location.hash.length > LINK_LONGEST ? "" : location.hash.slice(1)).split("&"), page = () => location.href.split("#")[0];
+  let timer = 0;
+  // Whatever differs from how the page was made.
+  const text = () => names.flatMap((trait, k) => {
+    const now = linkText(model.get(trait));
+    return now === linkText(start[k]) ? [] : `${trait}:${now}`;
+  }).join(";");
   // In place of the present entry of the history; what else the address says stays.
-  write() {
-    const text = this.text(), before = location.hash.slice(1).split("&");
-    const parts = before.filter((part) => part && !part.startsWith(`${this.name}=`));
-    if (text) parts.push(`${this.name}=${text}`);
-    if (parts.join("&") === location.hash.slice(1)) return;
-    const address = this.here + (parts.length ? `#${parts.join("&")}` : "");
-    try { history.replaceState(history.state, "", address); } catch { /* a page without an address of its own */ }
-  }
-
-  // A browser goes to a heading by itself only where the address says nothing else.
-  goTo(el) {
-    const [first = ""] = this.parts;
-    if (first.startsWith(`${this.name}=`)) el.scrollIntoView({ block: "nearest" });
-    else if (first && !first.includes("=")) {
-      try { document.getElementById(decodeURIComponent(first))?.scrollIntoView(); } catch { /* no text */ }
-    }
-  }
+  const write = () => {
+    const kept = location.hash.slice(1).split("&").filter((part) => part && !mine(part)), own = text();
+    if (own) kept.push(`${name}=${own}`);
+    const wanted = kept.join("&");
+    if (wanted === location.hash.slice(1)) return;
+    // A page without an address of its own refuses.
+    try { history.replaceState(history.state, "", page() + (wanted && `#${wanted}`)); } catch {}
+  };
+  const follow = () => { clearTimeout(timer); timer = setTimeout(write, LINK_WAIT); };
+  names.forEach((trait) => model.on(`change:${trait}`, follow));
+  return {
+    follow,
+    address: () => `${page()}#${name}=${text()}`,
+    named: () => parts().some(mine),
+    // Sets the model to what the address says and to nothing that it may not; tells whether that changed anything.
+    restore() {
+      const before = text(), said = (parts().find(mine) ?? "").slice(name.length + 1).split(";").map((each) => each.split(":"));
+      names.forEach((trait, k) => {
+        const own = said.find(([key]) => key === trait);
+        model.set(trait, (own && linkValue(decoded(own[1]), start[k], ranges[trait])) ?? start[k]);
+      });
+      clearTimeout(timer);
+      return text() !== before;
+    },
+    // A browser goes to a heading by itself only where the address says nothing else.
+    goTo() {
+      const [first] = parts();
+      if (mine(first)) el.scrollIntoView({ block: "nearest" });
+      else document.getElementById(decoded(first))?.scrollIntoView();
+    },
+  };
 }
 
 // In a notebook or in a frame of Colab's the address is not that of a page to come back to.
-const shareable = (el) => !el.closest(".jp-OutputArea") && !globalThis.google?.colab && location.protocol !== "blob:" && location.protocol !== "about:";
+const isPage = (el) => !el.closest(".jp-OutputArea") && !globalThis.google?.colab && /^(http|file)/.test(location.protocol);
 
 // ---------------------------------------------------------------- the foot
 
 function shareFoot(root, model) {
-  const share = model.get("share"), { link } = model;
-  if (!share?.python && !link) return;
+  const template = model.get("share")?.python, { link } = model;
+  if (!template && !link) return;
   const foot = node("div", { className: "vw-foot", role: "group", "aria-label": "Share" }, root);
-  let field = null, timer = 0, opener = null;
-  const close = () => { field?.remove(); field = null; };
-  const tell = (text, wait) => {
-    said.textContent = text;
-    clearTimeout(timer);
-    if (wait) timer = setTimeout(() => { said.textContent = ""; }, wait);
+  let field, timer;
+  const copier = (name, text) => {
+    const opener = button(foot, name, async () => {
+      field?.remove();
+      clearTimeout(timer);
+      try {
+        await navigator.clipboard.writeText(text());
+        said.textContent = "Copied";
+        timer = setTimeout(() => { said.textContent = ""; }, 4000);
+      } catch {
+        field = node("textarea", { readOnly: true, spellcheck: false, "aria-label": name, value: text() }, foot);
+        field.rows = Math.min(12, field.value.split("\n").length);
+        field.addEventListener("keydown", ({ key }) => { if (key === "Escape") { opener.focus(); field.remove(); said.textContent = ""; } });
+        field.select();
+        field.focus();
+        said.textContent = "The browser refused to copy: the text is selected here.";
+      }
+    });
   };
-  const copy = async (event, name, text) => {
-    close();
-    opener = event.currentTarget;
-    try {
-      await navigator.clipboard.writeText(text);
-      tell(`${name} copied`, 4000);
-    } catch {
-      const lines = text.trimEnd().split("\n").length;
-      field = node("textarea", { className: "vw-copy", readOnly: true, spellcheck: false, rows: Math.min(12, lines), "aria-label": name, value: text }, foot);
-      field.addEventListener("keydown", ({ key }) => { if (key === "Escape") { close(); tell(""); opener.focus(); } });
-      field.focus();
-      field.select();
-      tell("The browser refused to copy: the text is selected here.");
-    }
-  };
-  if (link) button(foot, "Copy link", (event) => copy(event, "Link", link.address), { title: "This page with the widget as it stands" });
-  if (share?.python) {
-    const text = () => sharePython(share.python, (name) => model.get(name));
-    button(foot, "Copy as Python", (event) => copy(event, "Python", text()), { title: "Lines that compute the numbers seen" });
-  }
+  if (link) copier("Copy link", link.address);
+  if (template) copier("Copy as Python", () => pythonLines(template, (name) => model.get(name)));
   const said = node("span", { role: "status" }, foot);
 }
