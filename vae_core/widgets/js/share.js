@@ -38,8 +38,8 @@ function linkValue(text, like, rule) {
   if (Array.isArray(like)) {
     const flat = [], size = like.flat().length;
     for (const part of text.split(",")) {
-      const [one, times = "1", more] = part.split("*");
-      if (more || !/^\d{1,4}$/.test(times) || flat.length + Number(times) > size) return undefined;
+      const [one, times = "1"] = part.split("*");
+      if (!/^\d{1,4}$/.test(times) || flat.length + Number(times) > size) return undefined;
       flat.push(...Array(Number(times)).fill(linkValue(one, 0, rule)));
     }
     const fold = (shape) => (Array.isArray(shape) ? shape.map(fold) : flat.shift());
@@ -55,15 +55,14 @@ function linkValue(text, like, rule) {
 
 // ---------------------------------------------------------------- the address
 
-// How many characters of an address are looked at, and after how many ms of rest it follows.
-const LINK_LONGEST = 20000, LINK_WAIT = 400;
 
 const decoded = (text) => { try { return decodeURIComponent(text); } catch { return ""; } };
 
 // The state of one static widget in the page's address: "#heading&kl_explorer=mu:1.2;sigma:0.5".
 function shareLink(name, model, ranges, el) {
   const names = Object.keys(ranges), start = names.map(model.get), mine = (part) => part.startsWith(`${name}=`);
-  const parts = () => (location.hash.length > LINK_LONGEST ? "" : location.hash.slice(1)).split("&"), page = () => location.href.split("#")[0];
+  // No link of ours is longer than this.
+  const parts = () => (location.hash.length > 20000 ? "" : location.hash.slice(1)).split("&"), page = () => location.href.split("#")[0];
   let timer = 0;
   // Whatever differs from how the page was made.
   const text = () => names.flatMap((trait, k) => {
@@ -79,7 +78,8 @@ function shareLink(name, model, ranges, el) {
     // A page without an address of its own refuses.
     try { history.replaceState(history.state, "", page() + (wanted && `#${wanted}`)); } catch {}
   };
-  const follow = () => { clearTimeout(timer); timer = setTimeout(write, LINK_WAIT); };
+  // After a rest: browsers refuse to be told every step.
+  const follow = () => { clearTimeout(timer); timer = setTimeout(write, 400); };
   names.forEach((trait) => model.on(`change:${trait}`, follow));
   return {
     follow,
@@ -112,7 +112,7 @@ const isPage = (el) => !el.closest(".jp-OutputArea") && !globalThis.google?.cola
 function shareFoot(root, model) {
   const template = model.get("share")?.python, { link } = model;
   if (!template && !link) return;
-  const foot = node("div", { className: "vw-foot", role: "group", "aria-label": "Share" }, root);
+  const foot = node("div", { className: "vw-foot" }, root);
   let field, timer;
   const copier = (name, text) => {
     const opener = button(foot, name, async () => {
