@@ -179,7 +179,7 @@ def test_points_of_all_images_are_told_from_points_of_the_shown(
     shown = made["SigmaExplorer"]
     assert 'images = data.load("mnist", "test").first(60).images' in shown.to_python()
     few = data.load("mnist", "test").first(60)
-    models = [shown.twins[k].eval() for k in (0, 1)]  # type: ignore[attr-defined]
+    models = [shown.twins[k].eval() for k in (0, 1)]
     test = data.load("mnist", "test")
     for images, code in (
         (test.images, 'images = data.load("mnist", "test").images\n'),

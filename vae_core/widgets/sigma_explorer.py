@@ -88,7 +88,7 @@ class SigmaExplorer(BrowserWidget):
             if tuple(model.shape) != tuple(models[0].shape):
                 raise ValueError(f"models[{k}] makes images {model.shape}, not {models[0].shape}")
         check_data(data, models[0].shape)
-        given = points
+        measured = points
         if points is None:
             points = [trade_off(model, data.images) for model in models]
         if not isinstance(points, Sequence) or not all(isinstance(p, TradeOff) for p in points):
@@ -117,7 +117,10 @@ class SigmaExplorer(BrowserWidget):
         of_sigma = {sigma: models[k] for sigma, k in zip(self.sigmas, order, strict=True)}
         source = _sources.lines(
             models=(_sources.each(of_sigma), "the models"),
-            images=(_measured(models[0], data, given), "the images that points were measured on"),
+            images=(
+                _measured(models[0], data, measured),
+                "the images that points were measured on",
+            ),
         )
         # The slider starts at the model with the best bound, at the first test digit.
         best = min(range(len(order)), key=lambda k: self.points[k].negative_elbo.value)
