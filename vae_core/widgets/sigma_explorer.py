@@ -88,7 +88,7 @@ class SigmaExplorer(BrowserWidget):
             if tuple(model.shape) != tuple(models[0].shape):
                 raise ValueError(f"models[{k}] makes images {model.shape}, not {models[0].shape}")
         check_data(data, models[0].shape)
-        measured = points
+        own = points
         if points is None:
             points = [trade_off(model, data.images) for model in models]
         if not isinstance(points, Sequence) or not all(isinstance(p, TradeOff) for p in points):
