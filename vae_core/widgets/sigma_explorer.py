@@ -118,7 +118,7 @@ class SigmaExplorer(BrowserWidget):
         source = _sources.lines(
             models=(_sources.each(of_sigma), "the models"),
             images=(
-                _measured(models[0], data, measured),
+                _measured(models[0], data, own),
                 "the images that points were measured on",
             ),
         )
