@@ -254,7 +254,8 @@ def fit(
     objective do the same: that is tried on a copy, with a few of the images. What an objective
     carries from step to step is kept too, where it offers ``state_dict()`` and
     ``load_state_dict(state)`` (``{}`` means its beginning), as
-    :class:`~vae_core.objectives.RunningBaseline` does, or is a ``torch.Generator``. A second run with the same file waits until the first has ended.
+    :class:`~vae_core.objectives.RunningBaseline` does, or is a ``torch.Generator``.
+    A second run with the same file waits until the first has ended.
 
     ``bf16``: matrix products and convolutions in bfloat16, the weights and all else in float32;
     refused where the processor has no instructions for it and would be many times slower.
