@@ -253,8 +253,9 @@ def fit(
     back as it ended. The same call is one with the same numbers and images, whose model and
     objective do the same: that is tried on a copy, with a few of the images. What an objective
     carries from step to step is kept too, where it offers ``state_dict()`` and
-    ``load_state_dict(state)`` (``{}`` means its beginning), as :class:`RunningBaseline` does, or is
-    a ``torch.Generator``. A second run with the same file waits until the first has ended.
+    ``load_state_dict(state)`` (``{}`` means its beginning), as
+    :class:`~vae_core.objectives.RunningBaseline` does, or is a ``torch.Generator``.
+    A second run with the same file waits until the first has ended.
 
     ``bf16``: matrix products and convolutions in bfloat16, the weights and all else in float32;
     refused where the processor has no instructions for it and would be many times slower.
