@@ -116,7 +116,7 @@ nbval: zoo
 browser: book pdf
 	@$(BESIDE) tests/browser
 
-faults: setup ## inject faults by the hundred, and store what held for the book's page
+faults: setup ## inject faults by the thousand, and store what held for the book's page
 	@$(OWN) FAULTS=all OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist load tests/faults
 	@$(RUN)python book/_tools/faults.py
 
