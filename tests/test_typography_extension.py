@@ -61,3 +61,8 @@ def test_two_results_in_a_row_are_both_found() -> None:
 def test_results_are_typeset_and_nothing_else_changes() -> None:
     document = paragraph("x-1 1e-3 ", result("-0.5"), " ", result("1e-3 of 784-2"))
     assert document.astext() == "x-1 1e-3 −0.5 1 × 10⁻³ of 784-2"
+
+
+def test_a_long_result_may_break() -> None:
+    document = paragraph("(", result("python -m benchmarks.records 05 continuous, 7 min 25 s"), ")")
+    assert tight(document) == []

@@ -21,6 +21,8 @@ from vae_core._typography import typeset
 PUNCTUATION = re.compile(r"[.,;:!?)\]’”]+")
 UNIT = re.compile(r"[   ]%?[.,;:!?)\]’”]*|[.,;:!?)\]’”]+")
 
+LONGEST = 40  # characters of a result: a longer one, such as a command, must be able to break
+
 
 def keep_together(node: nodes.Element, behind: re.Pattern[str]) -> None:
     """Put ``node`` and what ``behind`` matches of the text after it into one unbreakable span."""
@@ -46,7 +48,8 @@ def set_type(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             continue
         for text in list(result.findall(nodes.Text)):
             text.parent.replace(text, nodes.Text(typeset(text)))
-        keep_together(result, UNIT)
+        if len(result.astext()) <= LONGEST:
+            keep_together(result, UNIT)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
