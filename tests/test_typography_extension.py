@@ -66,3 +66,5 @@ def test_results_are_typeset_and_nothing_else_changes() -> None:
 def test_a_long_result_may_break() -> None:
     document = paragraph("(", result("python -m benchmarks.records 05 continuous, 7 min 25 s"), ")")
     assert tight(document) == []
+    (long,) = (s for s in document.findall(nodes.inline) if "pasted-text" in s["classes"])
+    assert "vae-long" in long["classes"]

@@ -50,6 +50,8 @@ def set_type(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             text.parent.replace(text, nodes.Text(typeset(text)))
         if len(result.astext()) <= LONGEST:
             keep_together(result, UNIT)
+        else:
+            result["classes"].append("vae-long")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
