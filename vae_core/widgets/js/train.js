@@ -278,7 +278,7 @@ function trainEngine() {
       if (training && this.settings.sigma === "optimal") {
         const error = total / (n * pixels);
         variance = Math.max(SMALLEST_VARIANCE, error);
-        if (training !== "look") {
+        if (!this.looking) {
           this.seen += 1;
           const before = Math.exp(2 * this.stored);
           const running = before + Math.max(0.01, 1 / this.seen) * (error - before);
@@ -414,8 +414,8 @@ function trainEngine() {
         if (estimator === "score-function with a baseline") {
           let mean = 0;
           for (let i = 0; i < n; i++) mean += weight * this.logP[i] / n;
-          if (this.baseline === null) this.baseline = mean;
-          else { base = this.baseline; this.baseline += 0.1 * (mean - this.baseline); }
+          base = this.baseline ?? 0;
+          if (!this.looking) this.baseline = this.baseline === null ? mean : base + 0.1 * (mean - base);
         }
         for (let i = 0; i < count; i++) {
           const signal = (weight * this.logP[Math.floor(i / latents)] - base) / n;
@@ -452,6 +452,57 @@ function trainEngine() {
         const g = slopes[i], m = (first[i] += 0.1 * (g - first[i])), v = (second[i] = 0.999 * second[i] + 0.001 * g * g);
         theta[i] -= size * m / (Math.sqrt(v) * root + 1e-8);
       }
+    }
+
+    // ------------------------------------------------------------ looking, which changes nothing
+
+    // All that one step computes of one example x at noise eps: values, terms, and where each pushes.
+    dissect(x, eps) {
+      this.makeRoom(1);
+      this.x.set(x);
+      this.eps.set(eps);
+      if (this.has("no-noise")) this.eps.fill(0);
+      this.looking = true;
+      const terms = this.gradients(1);
+      this.looking = false;
+      const { latents } = this.settings, take = (array) => Array.from(array.subarray(0, latents));
+      const against = (array) => take(array).map((v) => -v); // descent goes against the slope
+      return {
+        ...terms, logP: this.logP[0], x: Array.from(x), eps: take(this.eps), z: take(this.z), mean: take(this.mean.out),
+        logSigma: this.logSigma ? take(this.logSigma.out) : null,
+        output: Array.from(this.decoder.at(-1).out.subarray(0, this.data.pixels), (o) => this.meanOf(o)),
+        push: { mean: against(this.meanPush), logSigma: this.logSigma ? against(this.spreadPush) : null },
+        pull: this.logSigma ? { mean: against(this.meanPull), logSigma: against(this.spreadPull) } : null,
+      };
+    }
+
+    // Means of P(X|z) at points z [n, latents], as one array.
+    means(z) {
+      const { latents } = this.settings, { pixels } = this.data, count = z.length / latents;
+      const means = new Float32Array(count * pixels);
+      for (let start = 0; start < count; start += CHUNK) {
+        const n = Math.min(CHUNK, count - start);
+        this.makeRoom(CHUNK);
+        const output = this.decode(z.subarray(start * latents, (start + n) * latents), n);
+        for (let j = 0; j < n * pixels; j++) means[start * pixels + j] = this.meanOf(output[j]);
+      }
+      return means;
+    }
+
+    // Means and log sigmas of Q at examples, [n, latents] each; in chunks.
+    *codes(examples) {
+      const { latents } = this.settings, { pixels } = this.data, count = examples.length / pixels;
+      const mean = new Float32Array(count * latents), logSigma = this.logSigma ? new Float32Array(count * latents) : null;
+      for (let start = 0; start < count; start += CHUNK) {
+        const n = Math.min(CHUNK, count - start);
+        this.makeRoom(CHUNK);
+        this.x.set(examples.subarray(start * pixels, (start + n) * pixels));
+        this.encode(this.x, n);
+        mean.set(this.mean.out.subarray(0, n * latents), start * latents);
+        logSigma?.set(this.logSigma.out.subarray(0, n * latents), start * latents);
+        yield null;
+      }
+      return { mean, logSigma };
     }
 
     // ------------------------------------------------------------ scoring
