@@ -16,6 +16,8 @@ from vae_core.widgets._training_twin import Draws
 DIGITS, HELD_OUT = 2000, 500
 POINTS, HELD_OUT_POINTS = 1000, 300
 PLANAR = ("ring", "moons", "five", "drawn")
+# A small pixel is black where it is greyer than this: at one half, strokes a pixel thin break up.
+ON = 0.3
 LINE_WIDTH = 0.05  # standard deviation about a point that was drawn
 
 
@@ -26,6 +28,7 @@ class Examples(NamedTuple):
     held_out: np.ndarray
     labels: np.ndarray  # of all, the training examples first
     shape: tuple[int, ...]
+    on: float = ON  # a pixel greyer than this is 1 for a Bernoulli likelihood
 
 
 @functools.cache
@@ -92,9 +95,9 @@ def planar(name: str, seed: int, drawn: tuple[tuple[float, float], ...] = ()) ->
     return Examples(points[:POINTS], points[POINTS:], labels.astype(np.int64), (1, 1, 2))
 
 
-def as_numbers(pixels: np.ndarray, likelihood: str) -> np.ndarray:
-    """What a likelihood is of, float64: greys in [0, 1]; for Bernoulli 1 where above one half."""
+def as_numbers(pixels: np.ndarray, likelihood: str, on: float = ON) -> np.ndarray:
+    """What a likelihood is of, float64: greys in [0, 1]; for Bernoulli 1 where above ``on``."""
     if pixels.dtype != np.uint8:
         return pixels.astype(np.float64)
     values = pixels / 255
-    return (values > 0.5).astype(np.float64) if likelihood == "bernoulli" else values
+    return (values > on).astype(np.float64) if likelihood == "bernoulli" else values

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -37,7 +38,7 @@ def _own_settings(model: VAE | Autoencoder) -> dict[str, Any]:
             raise ValueError("the model must have one sigma for all pixels, not one for each")
         if likelihood.link != "sigmoid":
             raise ValueError("the model's Gaussian must have link='sigmoid', got 'identity'")
-        sigma = likelihood.kind if likelihood.kind != "fixed" else float(likelihood.sigma)
+        sigma = likelihood.kind if likelihood.kind != "fixed" else math.exp(likelihood.log_sigma)
     widths = [int(layer.out_features) for layer in model.encoder.layers]
     decoded = [int(layer.out_features) for layer in model.decoder.layers][:-1]
     if decoded != widths[::-1] or model.encoder.activation != model.decoder.activation:
@@ -76,8 +77,10 @@ class _Finished:
         weights = None
         if start:
             weights = _by_name(model_of(settings, own.shape, link), np.frombuffer(start, "<f8"))
-        twin = Twin(settings, examples.as_numbers(own.train, kind), own.shape, link, weights)
-        held_out = examples.as_numbers(own.held_out, kind)
+        twin = Twin(
+            settings, examples.as_numbers(own.train, kind, own.on), own.shape, link, weights
+        )
+        held_out = examples.as_numbers(own.held_out, kind, own.on)
         self.steps, self.scores = [0], [twin.score(held_out)]
         for step in range(1, PRINTED_STEPS + 1):
             twin.train()
@@ -114,9 +117,9 @@ class TrainingLab(BrowserWidget):
 
     Args:
         model: a VAE or an Autoencoder of :mod:`vae_core.models` made of linear layers, to go on
-            training from its weights; without one, a model as the settings say, on small digits or
-            points of the plane.
+            training from its weights; without one, or by its name, a model as the settings say.
         data: images for ``model``, of its shape: the last fifth is held out, 2,000 and 500 at most.
+            Without a model, the name of a data set, as in the settings.
         preset: settings to begin with: "digits", "plane", "two-kls", "estimators", "sigma",
             "collapse" or "ae-or-vae".
         options: settings in place of the preset's, by name, or traits.
@@ -155,7 +158,7 @@ class TrainingLab(BrowserWidget):
 
     def __init__(
         self,
-        model: VAE | Autoencoder | None = None,
+        model: VAE | Autoencoder | str | None = None,
         data: Any = None,
         *,
         preset: str = "digits",
@@ -164,6 +167,11 @@ class TrainingLab(BrowserWidget):
         _check.chosen("preset", preset, tuple(known.PRESETS))
         chosen, forks = copy.deepcopy(known.PRESETS[preset])
         own = {name: options.pop(name) for name in tuple(options) if name in known.KNOWN}
+        # Both words are settings, too: the kind of model, and the name of a data set.
+        if isinstance(model, str):
+            own["model"], model = model, None
+        if isinstance(data, str):
+            own["data"], data = data, None
         self._start = b""
         blobs = [examples.digits_blob()]
         payload: dict[str, Any] = {"defaults": known.DEFAULTS, "plane": known.ON_THE_PLANE}
@@ -180,9 +188,12 @@ class TrainingLab(BrowserWidget):
         self._own = model is not None
         payload["images"] = {
             "sha": blobs[0].sha, "train": len(held.train), "heldOut": len(held.held_out),
-            "shape": list(held.shape[1:]), "classes": self._classes,
+            "shape": list(held.shape[1:]), "on": held.on, "classes": self._classes,
         }  # fmt: skip
-        state = {"settings": {**chosen, **own}, "forks": forks, **options}
+        given = options.pop("settings", {})
+        if not isinstance(given, Mapping):
+            raise ValueError(f"settings must be given by name, got {_check.shown(given)}")
+        state = {"settings": {**chosen, **given, **own}, "forks": forks, **options}
         super().__init__(payload=payload, blobs=blobs, **state)
 
     def _take(self, model: Any, data: Any) -> dict[str, Any]:
@@ -197,13 +208,16 @@ class TrainingLab(BrowserWidget):
             )
         check_data(data, model.shape)
         settings = known.checked(_own_settings(model))
+        twin = model_of(settings, model.shape, "sigmoid")
+        if _shapes(twin) != _shapes(model):
+            raise ValueError(f"model must be a plain VAE or Autoencoder, got {_check.kind(model)}")
         out = min(examples.HELD_OUT, len(data.images) // 5)
         kept = min(examples.DIGITS, len(data.images) - out)
         if out < 1:
             raise ValueError(f"data must hold at least 5 images, got {len(data.images)}")
         images = data.images[: kept + out].cpu().flatten(1).numpy()
         labels = data.labels[: kept + out].cpu().numpy()
-        self._examples = examples.Examples(images[:kept], images[kept:], labels, model.shape)
+        self._examples = examples.Examples(images[:kept], images[kept:], labels, model.shape, 0.5)
         self._classes = [str(name) for name in data.classes]
         self._start = _flat(model).astype("<f8").tobytes()
         return settings
@@ -213,7 +227,7 @@ class TrainingLab(BrowserWidget):
         found = known.checked(proposal["value"])
         self._check_run(found)
         for change in self.forks:
-            self._check_run({**found, **change})
+            self._check_run({**found, **known.changes(change)})
         return found
 
     @traitlets.validate("forks")
@@ -228,7 +242,7 @@ class TrainingLab(BrowserWidget):
             if "data" in change or "points" in change or "seed" in change:
                 raise ValueError("runs side by side have the same data and the same seed")
             if self.settings:
-                self._check_run({**self.settings, **change})
+                self._check_run({**known.checked(self.settings), **change})
         return found
 
     def _check_run(self, settings: Mapping[str, Any]) -> None:
@@ -259,7 +273,11 @@ class TrainingLab(BrowserWidget):
             flat = b""
         weights = _by_name(found, np.frombuffer(flat, "<f8")) if flat else None
         twin = Twin(
-            self.settings, examples.as_numbers(own.train[:1], kind), own.shape, link, weights
+            self.settings,
+            examples.as_numbers(own.train[:1], kind, own.on),
+            own.shape,
+            link,
+            weights,
         )
         return twin.model.float().eval()
 
@@ -299,6 +317,10 @@ class TrainingLab(BrowserWidget):
         return figure
 
 
+def _shapes(model: VAE | Autoencoder) -> list[tuple[str, tuple[int, ...]]]:
+    return [(name, tuple(p.shape)) for name, p in model.named_parameters()]
+
+
 def _flat_size(settings: Mapping[str, Any], shape: tuple[int, ...]) -> int:
     return sum(p.numel() for p in model_of(settings, shape, "sigmoid").parameters())
 
@@ -314,7 +336,9 @@ def _draw_grid(axes: Any, done: _Finished, shape: tuple[int, ...]) -> None:
     side = 11
     means = done.decoded(side).reshape(side, side, *shape[1:])
     rows = means.transpose(0, 2, 1, 3).reshape(side * shape[1], side * shape[2])
-    axes.imshow(np.clip(np.nan_to_num(rows), 0, 1), cmap="gray_r", vmin=0, vmax=1, extent=(-3, 3, -3, 3))
+    axes.imshow(
+        np.clip(np.nan_to_num(rows), 0, 1), cmap="gray_r", vmin=0, vmax=1, extent=(-3, 3, -3, 3)
+    )
     axes.set_title("decoded plane", fontsize=9)
 
 

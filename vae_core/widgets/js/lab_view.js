@@ -42,7 +42,7 @@ class LabView {
       node("div", { className: "vw-lab-caption", textContent: "held-out digits, and their reconstructions" }, this.panel);
     }
     this.readout = readout(this.panel, [
-      ["elbo", "ELBO, held out"], ["inside", "ELBO, training"], ["reconstruction", "log P(X|z)"], ["kl", "KL"], ["loss", "loss as printed"], ["sigma", "pixel σ"],
+      ["elbo", "ELBO, held out"], ["inside", "ELBO, training"], ["reconstruction", "log P(X|z), held out"], ["kl", "KL, held out"], ["loss", "loss as printed"], ["sigma", "pixel σ"],
     ]);
   }
 

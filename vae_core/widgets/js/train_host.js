@@ -19,14 +19,14 @@ function trainInWorker(session) {
 class TrainHost {
   // heard(message): what the session posts. `slices` keeps it on the page's own thread.
   constructor(heard, { slices = false } = {}) {
-    this.heard = heard;
-    this.sent = []; // until the Worker has answered, so that the page's own thread can take over
-    this.worker = null;
-    if (!slices) this.hire();
-    if (!this.worker) this.stay();
+    Object.assign(this, { heard, slices, worker: null, log: [], given: null });
+    this.stay();
   }
 
+  // The Worker comes with the first training: a page that is only read starts none. What was asked
+  // for so far is asked of it again; every draw is a matter of the seed, so it gets to the same place.
   hire() {
+    this.slices = true; // once is enough, whether it is let or not
     const text = `const session = (${trainSession})((${trainEngine})(), (message) => postMessage(message));`
       + `onmessage = (${trainInWorker})(session); postMessage({ kind: "ready" });`;
     this.address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
@@ -35,41 +35,52 @@ class TrainHost {
     } catch {
       return;
     }
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.session = null;
+    let sure = false;
     this.worker.onmessage = ({ data }) => {
-      this.sent = null;
+      sure = true;
+      this.log = null;
       if (data.kind !== "ready") this.heard(data);
     };
     this.worker.onerror = (event) => {
-      if (!this.sent) throw new Error(`The training stopped: ${event.message}`);
+      if (sure) throw new Error(`The training stopped: ${event.message}`);
       event.preventDefault();
-      const sent = this.sent;
       this.dismiss();
       this.stay();
-      sent.forEach((message) => this.send(message));
+      this.again((message) => this.session.receive(message));
+      this.turn(0);
     };
+    this.again((message) => this.worker.postMessage(message));
   }
+
+  again(tell) { this.log?.forEach(tell); }
 
   dismiss() {
     this.worker?.terminate();
     this.worker = null;
-    this.sent = null;
     URL.revokeObjectURL(this.address);
   }
 
-  stay() {
-    this.sent = null;
-    this.session = trainSession(trainEngine(), (message) => this.heard(message));
+  stay() { this.session = trainSession(trainEngine(), (message) => this.heard(message)); }
+
+  note(message) {
+    if (!this.log || ["seen", "dissect", "weights"].includes(message.kind)) return;
+    if (message.kind === "start") {
+      this.given = message.given ?? this.given;
+      this.log = [...this.log.filter(({ kind }) => kind === "speed").slice(-1), { ...message, given: this.given }];
+    } else this.log.push(message);
   }
 
   send(message) {
-    if (this.worker) {
-      this.sent?.push(message);
-      this.worker.postMessage(message);
-      return;
+    if (message.kind === "play" && message.on && !this.slices) this.hire();
+    this.note(message);
+    if (this.worker) this.worker.postMessage(message);
+    else if (this.session) {
+      this.session.receive(message);
+      this.turn(0);
     }
-    if (!this.session) return;
-    this.session.receive(message);
-    this.turn(0);
   }
 
   turn(wait) {
@@ -96,17 +107,17 @@ class TrainHost {
 const TRAIN_POINTS = 1000, TRAIN_HELD_OUT_POINTS = 300, TRAIN_LINE_WIDTH = 0.05;
 
 // Greys and labels out of a blob: bits of "on", the greys that are on, the labels.
-function unpackTrainDigits(buffer, { train, heldOut, pixels }) {
+function unpackTrainDigits(buffer, { train, heldOut, pixels, on }) {
   const bytes = new Uint8Array(buffer), count = train + heldOut, cells = count * pixels;
   const greys = new Uint8Array(cells);
   let at = Math.ceil(cells / 8);
   for (let i = 0; i < cells; i++) if (bytes[i >> 3] & (128 >> (i & 7))) greys[i] = bytes[at++];
-  return { greys, labels: bytes.slice(at, at + count), train, pixels };
+  return { greys, labels: bytes.slice(at, at + count), train, pixels, on };
 }
 
-// The digits as a likelihood takes them: greys in [0, 1], for Bernoulli 1 where above one half.
-function trainDigits({ greys, labels, train, pixels }, likelihood) {
-  const values = Float64Array.from(greys, likelihood === "bernoulli" ? (g) => (g / 255 > 0.5 ? 1 : 0) : (g) => g / 255);
+// The digits as a likelihood takes them: greys in [0, 1], for Bernoulli 1 where above `on`.
+function trainDigits({ greys, labels, train, pixels, on }, likelihood) {
+  const values = Float64Array.from(greys, likelihood === "bernoulli" ? (g) => (g / 255 > on ? 1 : 0) : (g) => g / 255);
   return {
     pixels, link: "sigmoid", train: values.subarray(0, train * pixels), heldOut: values.subarray(train * pixels),
     labels: labels.subarray(train), greys: greys.subarray(train * pixels),

@@ -74,7 +74,6 @@ class TrainingLab {
     if (!this.isOwn || this.classes.length > 1) {
       this.key = new ClassKey(root, this.classes, { onOut: (k) => { this.out = k; this.views.forEach((view) => view.plane.redraw()); }, say: (text) => this.say(text) });
     }
-    this.buildCharts(root);
     const panel = node("div", { className: "vw-lab-panel" }, root);
     const head = node("div", { className: "vw-bar" }, panel);
     this.editBox = node("div", { className: "vw-lab-edit" }, head);
@@ -95,6 +94,7 @@ class TrainingLab {
     node("span", { className: "vw-lab-name", textContent: "Break it:" }, faults);
     this.faults = Object.fromEntries(LAB_FAULTS.map(([key, name, what]) => [key, toggle(faults, name, false, (on) => this.breakIt(key, on), { title: what })]));
     this.watch = node("div", { className: "vw-note vw-lab-watch" }, panel);
+    this.buildCharts(root);
     this.dissection = new LabDissect(root, this);
     keysHelp(root, [
       ["Space, P", "train or pause (with the focus anywhere but on a control)"],
@@ -211,6 +211,7 @@ class TrainingLab {
     if (on && !this.ready) { this.warn("There are no points to train on yet: draw some in the data space."); return; }
     if (on && this.failure) this.reset();
     this.running = on;
+    this.until = to;
     this.host.send({ kind: "play", on, to });
     this.showRunning();
     if (!on) this.pushWeights();
@@ -373,7 +374,7 @@ class TrainingLab {
       this.host.send({ kind: "play", on: false });
     } else if (!hidden && this.asleep) {
       this.asleep = false;
-      if (this.running) this.host.send({ kind: "play", on: true });
+      if (this.running) this.host.send({ kind: "play", on: true, to: this.until });
     }
   }
 
@@ -455,7 +456,7 @@ class TrainingLab {
     else if (name === "running" && Boolean(value) !== this.running) this.play(Boolean(value));
     else if (name === "step" && value !== this.step) {
       if (value < this.step) this.restart();
-      if (value > 0) { this.until = value; this.play(true, value); }
+      if (value > 0) this.play(true, value);
     }
   }
 
@@ -546,14 +547,14 @@ class TrainingLab {
 function render({ model, el }) {
   return frame(model, el, "Training lab", async (root, undo) => {
     const { images, start } = model.get("payload"), [height, width] = images.shape;
-    const pixels = unpackTrainDigits(await loadBlob(model, images.sha), { train: images.train, heldOut: images.heldOut, pixels: height * width });
+    const pixels = unpackTrainDigits(await loadBlob(model, images.sha), { train: images.train, heldOut: images.heldOut, pixels: height * width, on: images.on });
     const weights = start ? new Float64Array((await loadBlob(model, start)).slice(0)) : null;
     const lab = new TrainingLab(root, model, undo, {
       images: pixels, classes: images.classes, shape: images.shape, start: weights, slices: Boolean(globalThis.vaeTrainInSlices),
     });
     // For tests and the curious.
     root.parentElement.__vae = {
-      lab, engine: trainEngine(),
+      lab, engine: trainEngine(), planar: trainPlanar,
       state: () => ({
         settings: lab.settings, forks: lab.forks, chosen: lab.chosen, speed: lab.speed, running: lab.running, step: lab.step,
         edited: lab.edited, worker: Boolean(lab.host.worker), failure: lab.failure, steps: lab.frame?.steps ?? [],
