@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from vae_core import data, objectives
 from vae_core.distributions import BernoulliLikelihood, GaussianLikelihood
 from vae_core.models import VAE, Autoencoder

@@ -4,6 +4,7 @@ Both compute in double precision; the reference is vae_core/widgets/_training_tw
 without faults is held against the book's own objectives in tests/test_training_lab_widget.py.
 """
 
+# ruff: noqa: E501 (JavaScript, a statement a line)
 from __future__ import annotations
 
 import math

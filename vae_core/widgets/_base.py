@@ -33,8 +33,8 @@ NO_SCRIPT = (
 )
 SHARED = ("core", "entropy", "plane")
 OPTIONAL = (
-    "chart", "classes", "train", "train_session", "train_host", "lab_settings", "lab_view",
-    "lab_dissect",
+    "chart", "classes", "train_math", "train", "train_session", "train_host", "lab_settings",
+    "lab_view", "lab_curves", "lab_dissect",
 )  # fmt: skip
 
 

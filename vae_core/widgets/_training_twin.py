@@ -35,7 +35,7 @@ class Draws:
         k = np.arange(self.at + 1, self.at + count + 1, dtype=np.uint64)
         self.at += count
 
-        def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        def product(a: np.ndarray, b: Any) -> np.ndarray:
             return (a * b) & np.uint64(_MASK)  # of two numbers below 2**32: wraps as Math.imul does
 
         state = (np.uint64(self.start) + product(k, np.uint64(0x6D2B79F5))) & np.uint64(_MASK)
@@ -135,7 +135,8 @@ class Twin:
 
     def next_batch(self) -> list[int]:
         """The numbers of the next batch's examples: shuffled anew for every pass."""
-        batch, count, chosen = self.settings["batch"], len(self.train_set), []
+        batch, count = self.settings["batch"], len(self.train_set)
+        chosen: list[int] = []
         while len(chosen) < batch:
             if not self.order:
                 self.order = np.argsort(self.batches.uniform(count), kind="stable").tolist()
@@ -208,7 +209,7 @@ class Twin:
         x = self.train_set[self.next_batch()]
         self.adam.zero_grad()
         loss, terms = self.loss(x, self._noise(len(x)))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         found = trained_tensors(self.model)
         return terms, {name: p.grad for name, p in found.items() if p.grad is not None}
 
@@ -229,11 +230,12 @@ class Twin:
         self.model.eval()
         try:
             code = self.model.encode(x.reshape(-1, *self.shape))
-            q = code if isinstance(code, DiagonalGaussian) else None
-            z = code if q is None else q.rsample(eps)
+            if isinstance(code, DiagonalGaussian):
+                mean, z = code.mean, code.rsample(eps)
+                kl = code.kl_per_dimension().mean(0).numpy()
+            else:
+                mean, z, kl = code, code, np.zeros(code.shape[1])
             log_p = self._log_likelihood(x, self.model.decoder(z).flatten(1))
-            kl = np.zeros(z.shape[1]) if q is None else q.kl_per_dimension().mean(0).numpy()
-            mean = code if q is None else q.mean
             return Score(log_p.mean().item(), kl, mean.numpy())
         finally:
             self.model.train()

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import traitlets
 from matplotlib.figure import Figure
+from torch import nn
 
 from vae_core import _check
 from vae_core._plot import ACCENT, CLASSES, INK, draw_plane
@@ -30,17 +31,24 @@ MOST_WEIGHTS = 1_000_000
 RUNS = 3  # side by side at most
 
 
+def _linears(part: nn.Module) -> list[nn.Linear]:
+    return [layer for layer in part.layers if isinstance(layer, nn.Linear)]  # type: ignore[union-attr]
+
+
 def _own_settings(model: VAE | Autoencoder) -> dict[str, Any]:
     """What a reader's model is, as settings."""
-    likelihood, sigma = model.likelihood, 1.0
+    likelihood = model.likelihood
+    sigma: float | str = 1.0
     if isinstance(likelihood, GaussianLikelihood):
         if likelihood.kind == "per-pixel":
             raise ValueError("the model must have one sigma for all pixels, not one for each")
         if likelihood.link != "sigmoid":
             raise ValueError("the model's Gaussian must have link='sigmoid', got 'identity'")
-        sigma = likelihood.kind if likelihood.kind != "fixed" else math.exp(likelihood.log_sigma)
-    widths = [int(layer.out_features) for layer in model.encoder.layers]
-    decoded = [int(layer.out_features) for layer in model.decoder.layers][:-1]
+        sigma = likelihood.kind
+        if isinstance(likelihood.log_sigma, float):  # fixed
+            sigma = math.exp(likelihood.log_sigma)
+    widths = [layer.weight.shape[0] for layer in _linears(model.encoder)]
+    decoded = [layer.weight.shape[0] for layer in _linears(model.decoder)][:-1]
     if decoded != widths[::-1] or model.encoder.activation != model.decoder.activation:
         raise ValueError("the model's decoder must mirror its encoder")
     return {
@@ -131,7 +139,7 @@ class TrainingLab(BrowserWidget):
 
     Live traits, each two-way: ``settings`` of the first run; ``forks``, what up to two further runs
     change; ``chosen``, the held-out example looked at; ``speed`` in steps a second (0: as fast as
-    it goes); ``running``; ``step`` (set to 0 it starts anew, to a larger number it trains to there).
+    it goes); ``running``; ``step`` (0 starts anew, a larger number trains to there).
     ``history`` holds the curves in nats, and :meth:`model` gives the first run's model with the
     weights of the last pause.
 

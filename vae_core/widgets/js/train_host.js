@@ -27,7 +27,7 @@ class TrainHost {
   // for so far is asked of it again; every draw is a matter of the seed, so it gets to the same place.
   hire() {
     this.slices = true; // once is enough, whether it is let or not
-    const text = `const session = (${trainSession})((${trainEngine})(), (message) => postMessage(message));`
+    const text = `const session = (${trainSession})((${trainEngine})((${trainMath})()), (message) => postMessage(message));`
       + `onmessage = (${trainInWorker})(session); postMessage({ kind: "ready" });`;
     this.address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
     try {
@@ -126,7 +126,7 @@ function trainDigits({ greys, labels, train, pixels, on }, likelihood) {
 
 // Points of the plane, as vae_core/widgets/_training_data.planar draws them.
 function trainPlanar(name, seed, drawn) {
-  const { Draws, STREAM } = trainEngine(), draws = new Draws(seed, STREAM.data);
+  const { Draws, STREAM } = trainMath(), draws = new Draws(seed, STREAM.data);
   const count = TRAIN_POINTS + TRAIN_HELD_OUT_POINTS, points = new Float64Array(2 * count), labels = new Uint8Array(count);
   const places = drawn.length ? drawn : [[0, 0]], turn = 2 * Math.PI;
   for (let i = 0; i < count; i++) {
