@@ -121,7 +121,7 @@ class Twin:
         bound = 0.0
         for name, tensor in trained_tensors(self.model).items():
             if weights is not None:
-                tensor.copy_(torch.from_numpy(np.asarray(weights[name], np.float64)))
+                tensor.copy_(torch.from_numpy(np.array(weights[name], np.float64)))
             elif name.startswith("likelihood"):
                 tensor.zero_()
             else:
