@@ -3,18 +3,21 @@
 // [key, name, what the program does wrong, what to watch]
 const LAB_FAULTS = [
   ["printed-kl", "tutorial’s KL", "The KL is σ² + μ² − log σ − ½ in place of ½(σ² + μ² − 1) − log σ.",
-    "Watch the codes: they are held twice as tightly, and each σ settles lower."],
-  ["kl-sign", "KL’s sign", "The KL is added to what is maximised instead of subtracted.",
-    "Watch the codes fly out of the picture while the printed loss looks better and better."],
+    "Watch the codes settle nearer the origin, with smaller ellipses, while the ELBO ends only a little lower: nothing looks broken."],
+  ["kl-sign", "KL’s sign", "The KL is subtracted from the loss instead of added.",
+    "Watch the codes fly off, ever faster, while the loss as printed falls without end and looks like progress."],
   ["mean-over-pixels", "mean over pixels", "log P(X|z) is averaged over the pixels instead of summed.",
-    "Watch the KL fall to 0."],
+    "Watch the KL of digits go to 0 within fifty steps: all codes gather at the origin, and the whole plane decodes to one blur. (Points have two coordinates, and half a sum breaks less.)"],
   ["variance-as-sigma", "log variance as log σ", "The KL takes the encoder’s output for log σ², the draw takes it for log σ.",
-    "Watch the ellipse."],
-  ["no-noise", "no noise", "z is the mean itself: ε is left out.", "Watch the map spread."],
-  ["shared-noise", "one ε for the batch", "Every example of a batch is drawn with the same ε.", "Watch the curve."],
+    "Watch the ellipses, which come out about half as wide, and the KL, which ends higher, while the loss as printed ends lower than the right program’s."],
+  ["no-noise", "no noise", "z is the mean itself: ε is left out.",
+    "Watch σ go to 1, since nothing suffers from it: the loss as printed gets lower than the right program’s, while the ELBO, which draws z, gets worse and worse."],
+  ["shared-noise", "one ε for the batch", "Every example of a batch is drawn with the same ε.",
+    "Watch the loss as printed jump more from step to step, and the ELBO climb a little more slowly: unlucky draws no longer average out."],
   ["stopped", "no gradient through z", "z counts as a constant: no gradient of log P(X|z) reaches the encoder.",
-    "Watch the map shrink."],
-  ["no-link", "output without its link", "The decoder’s output is taken as it is, without the sigmoid.", "Watch the loss."],
+    "Watch the KL go to 0: the encoder hears of the KL alone and makes every Q the prior, so that the decoder learns one blur for all."],
+  ["no-link", "output without its link", "The decoder’s output is taken as it is, without the sigmoid.",
+    "With Bernoulli pixels the loss is no number at the very first step. With Gaussian pixels hardly anything shows, though the means may now leave [0, 1]."],
 ];
 
 const LAB_DATA = [["digits", "digits"], ["ring", "ring"], ["moons", "two moons"], ["five", "five Gaussians"], ["drawn", "draw your own"]];

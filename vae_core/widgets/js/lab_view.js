@@ -202,11 +202,14 @@ class LabView {
     if (canvas.width !== wide) canvas.width = wide;
     if (canvas.height !== high) canvas.height = high;
     const ctx = canvas.getContext("2d"), image = ctx.createImageData(wide, high), [r, g, b] = rgbOfHex(this.lab.theme.fg);
+    const { data } = image, size = height * width;
     const put = (picture, at, values, scale) => {
-      const left = (picture % columns) * width, first = Math.floor(picture / columns) * height;
-      for (let i = 0; i < height * width; i++) {
-        const to = 4 * ((first + Math.floor(i / width)) * wide + left + (i % width)), v = values[at + i] * scale;
-        image.data.set([r, g, b, 255 * Math.min(1, Math.max(0, v || 0))], to);
+      let to = 4 * (Math.floor(picture / columns) * height * wide + (picture % columns) * width);
+      for (let i = 0; i < size; i++, to += i % width ? 4 : 4 * (wide - width + 1)) {
+        data[to] = r;
+        data[to + 1] = g;
+        data[to + 2] = b;
+        data[to + 3] = 255 * Math.min(1, Math.max(0, values[at + i] * scale || 0));
       }
     };
     if (top) top.forEach(([values, at], i) => put(i, at, values, 1 / 255));
