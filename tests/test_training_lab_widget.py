@@ -35,7 +35,7 @@ def test_the_page_needs_nothing_else_and_is_small() -> None:
     html = lab.to_html()
     assert not re.search(r"https?:|\bsrc\s*=|\bhref\s*=|@import|\bfetch\s*\(|XMLHttp", html)
     state = json.loads(re.findall(r'"application/json">(.*?)</script>', html)[0])
-    assert set(state) == {*lab.STATE, "payload"}
+    assert set(state) == {*lab.STATE, "payload", "share"}
     (blob,) = lab.blobs.values()
     assert len(to_text(blob)) <= 250_000
     # One copy a page: every lab on digits names the same blob.

@@ -23,6 +23,7 @@ from vae_core.widgets import _training_data as examples
 from vae_core.widgets import _training_settings as known
 from vae_core.widgets._base import BrowserWidget
 from vae_core.widgets._payload import Blob
+from vae_core.widgets._share import Rule, among, whole
 from vae_core.widgets._training_twin import Score, Twin, model_of, trained_tensors
 from vae_core.widgets._validate import check_computable, check_data
 
@@ -154,6 +155,10 @@ class TrainingLab(BrowserWidget):
         "steps."
     )
     STATE: ClassVar[tuple[str, ...]] = ("settings", "forks", "chosen", "speed")
+    RANGES: ClassVar[dict[str, Rule]] = {
+        "chosen": whole(0, examples.HELD_OUT - 1),
+        "speed": among((0.0, 1.0, 10.0, 100.0)),
+    }
 
     settings = traitlets.Dict().tag(sync=True)
     forks = traitlets.List(traitlets.Dict()).tag(sync=True)
