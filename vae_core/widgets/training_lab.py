@@ -162,7 +162,7 @@ class TrainingLab(BrowserWidget):
 
     settings = traitlets.Dict().tag(sync=True)
     forks = traitlets.List(traitlets.Dict()).tag(sync=True)
-    chosen = traitlets.Int(0, min=0).tag(sync=True)
+    chosen = traitlets.Int(0, min=0, max=examples.HELD_OUT - 1).tag(sync=True)
     speed = traitlets.Float(0.0, min=0.0, max=1000.0).tag(sync=True)
     running = traitlets.Bool(False).tag(sync=True)
     step = traitlets.Int(0, min=0).tag(sync=True)
