@@ -164,7 +164,7 @@ class LabView {
     const far = all.sort((a, b) => a - b)[Math.floor(0.99 * (count - 1))], { reach } = this.plane.home;
     if (!Number.isFinite(far)) return;
     const wanted = Math.max(3.6, 3.6 * 1.5 ** Math.ceil(Math.log(far / 3.4) / Math.log(1.5)));
-    if (wanted > reach || wanted < reach / 2) this.plane.setHome({ x: 0, y: 0, reach: wanted });
+    if (wanted > reach || (wanted < reach && far < 0.89 * wanted)) this.plane.setHome({ x: 0, y: 0, reach: wanted });
   }
 
   // ------------------------------------------------------------ a frame
