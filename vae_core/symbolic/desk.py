@@ -1,0 +1,160 @@
+"""What the derivation desk asks of Python: questions and answers as JSON, with nothing executed.
+
+It runs in a page (Pyodide) and in a notebook's kernel alike, and needs SymPy alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sympy as sp
+
+from vae_core.symbolic import _nodes as nodes
+from vae_core.symbolic._by_hand import by_hand
+from vae_core.symbolic._derivation import _usual
+from vae_core.symbolic._missing import difference
+from vae_core.symbolic._parse import parse
+from vae_core.symbolic._sheets import sheets
+from vae_core.symbolic._workbench import Workbench, workbench
+from vae_core.symbolic.tasks import TASKS, judged, lines_of, options
+
+__all__ = ["answer", "check"]
+
+SECONDS = 15.0
+MOST = 40  # lines
+STATES = {"✓": "holds", "·": "unreached"}
+
+
+def answer(request: str) -> str:
+    """The answer to a question, both JSON.
+
+    ``{"kind": "check", "task": NAME, "lines": [...]}``, or ``"derivation": NAME, "part": 0`` in
+    place of ``"task"``; ``{"kind": "by hand", "formula": TEXT}``. Raises ``ValueError`` for
+    anything else.
+    """
+    asked = json.loads(request)
+    if not isinstance(asked, dict):
+        raise ValueError("a question is an object")
+    if asked.get("kind") == "by hand":
+        return json.dumps(by_hand(str(asked.get("formula", ""))))
+    if asked.get("kind") == "check":
+        lines = asked.get("lines")
+        if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+            raise ValueError("the lines are a list of strings")
+        return json.dumps(check(asked, lines))
+    raise ValueError(f"there is no question of the kind {asked.get('kind')!r}")
+
+
+def _asked(sheet: Mapping[str, Any], lines: Sequence[str]) -> tuple[Workbench, str, dict[str, Any]]:
+    """The workbench's verdicts, what the last line lacks besides them, and the options used."""
+    if "task" in sheet:
+        task = TASKS.get(str(sheet["task"]))
+        verdict = judged(str(sheet["task"]), lines, seconds=SECONDS)
+        assert task is not None
+        lacks = verdict.expected if verdict.bench and not verdict else ""
+        return verdict.bench, lacks, {**options(task), "goal": task.goal}
+    parts = sheets(str(sheet.get("derivation")))
+    part = sheet.get("part", 0)
+    if not isinstance(part, int) or not 0 <= part < len(parts):
+        raise ValueError("the derivation has no such part")
+    chosen = parts[part]
+    relation, _, last = chosen.lines[-1].partition(" ")
+    goal = last.partition(" gap ")[0]
+    used = chosen.options()
+    bench = workbench(chosen.start, lines, goal=goal, seconds=SECONDS, **used)
+    return bench, "", {**used, "goal": goal}
+
+
+def check(sheet: Mapping[str, Any], lines: Sequence[str]) -> dict[str, Any]:
+    """The verdict on every line, the goal, and hints.
+
+    lines: one entry for each of the given ones: ``state`` (holds, wrong, unread, undecided,
+    unreached, empty) and ``text``. goal: met, form (equal, but not in the form that is asked for),
+    not yet, undecided, or unknown where a line is wrong. lacks: what the form lacks. hints: none or
+    two sentences.
+    """
+    kept = [index for index, line in enumerate(lines) if lines_of([line])]
+    rows = [{"state": "empty", "text": ""} for _ in lines]
+    result: dict[str, Any] = {"lines": rows, "goal": "unknown", "lacks": "", "hints": []}
+    if not kept:
+        return result
+    if len(kept) > MOST:
+        raise ValueError(f"more than {MOST} lines are not checked")
+    texts = [lines[index] for index in kept]
+    bench, lacks, used = _asked(sheet, texts)
+    if len(bench.verdicts) == 1 and bench.verdicts[0].startswith("✗ this could not be computed"):
+        rows[kept[0]] = {"state": "undecided", "text": bench.verdicts[0][2:]}
+        return result
+    for index, verdict in zip(kept, bench.verdicts, strict=False):
+        rows[index] = {"state": _state(verdict), "text": _sentence(verdict[2:])}
+    for index in kept[len(bench.verdicts) :]:
+        rows[index] = {"state": "unreached", "text": "this line was not reached"}
+    if len(bench.verdicts) > len(kept):
+        said = bench.verdicts[-1]
+        result["goal"] = (
+            ("form" if lacks else "met") if said.startswith("✓")
+            else "undecided" if "was not decided" in said else "not yet"
+        )  # fmt: skip
+    result["lacks"] = lacks
+    if lacks:
+        asked = f"{lacks[0].upper()}{lacks[1:]} is asked for."
+        result["hints"] = ["The value is right; its form is not what is asked for.", asked]
+    elif result["goal"] == "not yet" or any(r["state"] == "wrong" for r in rows):
+        result["hints"] = list(_hints(bench, used) or ())
+    return result
+
+
+def _state(verdict: str) -> str:
+    for sign, state in STATES.items():
+        if verdict.startswith(sign):
+            return state
+    if "cannot be read" in verdict:
+        return "unread"
+    return "undecided" if "was not decided within" in verdict else "wrong"
+
+
+def _sentence(text: str) -> str:
+    """A verdict without LaTeX: the page shows it as text."""
+    head, found, tail = text.partition(" is an inequality whose gap, ")
+    return f"{head} is an inequality whose gap is not known to be non-negative" if found else text
+
+
+def _hints(bench: Workbench, used: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What is missing, in two steps: of the first wrong line, or between the last and the goal."""
+    chain = bench.derivation
+    if chain is None or bench.report is None:
+        return None
+    goal = parse(used["goal"], used["names"], used["q"])
+    steps = chain.steps
+    wrong = bench.report.wrong
+    if wrong is None:
+        first, second, words = chain.right, goal, ("the last line", "the goal")
+    else:
+        step = steps[wrong.index]
+        first = steps[wrong.index - 1].expression if wrong.index else chain.left
+        second, words = step.expression, ("the line before", "this line")
+        if step.gap is not None:
+            second = second + step.gap if step.relation == ">=" else second - step.gap
+            words = ("the line before", "this line with its gap")
+    meanings = [m for m in (chain.interpretations or _usual()) if m.conclusive]
+    context = [chain.left, goal, *(s.expression for s in steps), *(s.gap for s in steps if s.gap)]
+    q = used["q"] or nodes.Density("Q", *sp.symbols("z X", real=True))
+    context += _divergences(q, chain.given)
+    for meaning in meanings:
+        try:
+            found = difference(
+                first, second, meaning, chain.given, context, words, q, used["names"]
+            )
+        except (ArithmeticError, NotImplementedError, RecursionError, TypeError):
+            continue
+        if found:
+            return found
+    return None
+
+
+def _divergences(q: Any, given: Sequence[Any]) -> list[Any]:
+    """The divergence of ``q`` from the posterior, which a bound leaves away."""
+    bayes = [r.left for r in given if r.name == "Bayes’ rule"]
+    return [nodes.KL(q, p) for p in bayes if q.variables[0] in p.variables]
