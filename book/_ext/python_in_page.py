@@ -137,7 +137,8 @@ def own_files() -> list[Path]:
 def package_root() -> Path:
     """The folder that ``vae_core`` lies in."""
     found = importlib.util.find_spec("vae_core")
-    assert found is not None and found.origin is not None
+    assert found is not None
+    assert found.origin is not None
     return Path(found.origin).parents[1]
 
 
@@ -240,6 +241,20 @@ def write(files: dict[str, str], folder: Path) -> None:
             path.write_text(text, "utf-8")
 
 
+def meta(root: str, files: dict[str, str]) -> str:
+    """What a page says in its head: where the files are, and how much they weigh."""
+    weight = sum(map(len, files.values())) / 1e6
+    return (
+        f'<meta name="vae-python" content="{escape(root)}" data-megabytes="{weight:.1f}" '
+        f'data-files="{" ".join(files)}">'
+    )
+
+
+def fill_version(app: Sphinx, docname: str, source: list[str]) -> None:
+    """``{{ pyodide }}`` in a page is the version."""
+    source[0] = source[0].replace("{{ pyodide }}", PYODIDE)
+
+
 class Build:
     """The runtime of one build."""
 
@@ -267,13 +282,7 @@ class Build:
         if not self.files or MARK not in context.get("body", ""):
             return
         root = context["pathto"](f"{FOLDER}/", resource=True)
-        weight = sum(map(len, self.files.values())) / 1e6
-        named = " ".join(self.files)
-        context["metatags"] = (
-            context.get("metatags", "")
-            + f'\n<meta name="vae-python" content="{escape(root)}" data-megabytes="{weight:.1f}" '
-            f'data-files="{named}">'
-        )
+        context["metatags"] = f"{context.get('metatags', '')}\n{meta(root, self.files)}"
 
     def put(self, app: Sphinx, exception: Exception | None) -> None:
         if exception or app.builder.format != "html":
@@ -288,6 +297,7 @@ class Build:
 def setup(app: Sphinx) -> dict[str, Any]:
     build = Build()
     app.add_config_value("python_in_page", "", "html")
+    app.connect("source-read", fill_version)
     # After the lock against other builds (vae_book) and the mark of this one (whole_builds).
     app.connect("config-inited", build.begin, priority=3)
     app.connect("html-page-context", build.name_files)

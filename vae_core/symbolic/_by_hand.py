@@ -156,8 +156,8 @@ def by_hand(formula: str) -> dict[str, Any]:
     if gap.is_number and gap.is_real:
         out["state"] = "constant"
         out["text"] = (
-            f"This is the divergence {'plus' if gap > 0 else 'minus'} {plain(abs(gap))}. A constant has no "
-            "gradient: it trains the same model, and reports another loss."
+            f"This is the divergence {'plus' if gap > 0 else 'minus'} {plain(abs(gap))}. "
+            "A constant has no gradient: it trains the same model, and reports another loss."
         )
     else:
         point = found.point or {}

@@ -105,16 +105,15 @@ def difference(
         return None
     left, right, *rest = values
     gap = [a - b for a, b in zip(left, right, strict=True)]
-    if all(abs(b) > NEAR for b in right):
-        ratio = sp.nsimplify(left[0] / right[0], tolerance=1e-12)
-        if ratio.is_Rational and max(abs(ratio.p), ratio.q) <= 12:
-            if _same(left, [float(ratio) * b for b in right]) and ratio != 1:
-                if ratio == -1:
-                    return "Look at the signs.", f"{one} is minus {two}.".capitalize()
-                return (
-                    "One of the two is a multiple of the other.",
-                    f"{one[0].upper()}{one[1:]} is {ratio} times {two}.",
-                )
+    ratio = sp.nsimplify(left[0] / right[0], tolerance=1e-12) if abs(right[0]) > NEAR else sp.nan
+    small = ratio.is_Rational and ratio != 1 and max(abs(ratio.p), ratio.q) <= 12
+    if small and _same(left, [float(ratio) * b for b in right]):
+        if ratio == -1:
+            return "Look at the signs.", f"{one[0].upper()}{one[1:]} is minus {two}."
+        return (
+            "One of the two is a multiple of the other.",
+            f"{one[0].upper()}{one[1:]} is {ratio} times {two}.",
+        )
     if _same(gap, [gap[0]] * POINTS):
         size = sp.nsimplify(gap[0], [sp.log(2), sp.log(sp.pi)], tolerance=1e-12)
         short = plain(abs(size)) if len(str(size)) < 20 else f"{abs(gap[0]):.6g}"

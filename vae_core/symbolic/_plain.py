@@ -48,12 +48,18 @@ class _Writer:
             whole = str(abs(e.p)) if e.q == 1 else f"{abs(e.p)}/{e.q}"
             kind = ATOM if e.q == 1 else PRODUCT
             return (kind, whole) if e.p >= 0 else (SUM, f"-{whole}")
-        for kind, write in (
-            (sp.Add, self.added), (sp.Mul, self.multiplied), (sp.Pow, self.raised),
-            (sp.log, self.called), (sp.exp, self.called), (nodes._Node, self.node),
-        ):  # fmt: skip
-            if isinstance(e, kind):
-                return write(e)
+        writers: tuple[tuple[Any, Any], ...] = (
+            (sp.Add, self.added),
+            (sp.Mul, self.multiplied),
+            (sp.Pow, self.raised),
+            (sp.log, self.called),
+            (sp.exp, self.called),
+            (nodes._Node, self.node),
+        )
+        for node, write in writers:
+            if isinstance(e, node):
+                found: tuple[int, str] = write(e)
+                return found
         raise ValueError(f"the notation has no words for {type(e).__name__}")
 
     def added(self, e: Any) -> tuple[int, str]:

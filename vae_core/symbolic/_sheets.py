@@ -13,7 +13,7 @@ from typing import Any
 import sympy as sp
 
 from vae_core.symbolic import _nodes as nodes
-from vae_core.symbolic._derivation import Derivation
+from vae_core.symbolic._derivation import Derivation, Step
 from vae_core.symbolic._parse import NotationError, parse
 from vae_core.symbolic._plain import plain
 from vae_core.symbolic.library import derivation
@@ -26,7 +26,7 @@ class Sheet:
     """A chain of one left side: plain texts, and the objects that they stand for.
 
     lines: relation and expression, ``>= ... gap ...`` for an inequality. reasons: why each holds.
-    names, q, interpretations, given: as for ``workbench``.
+    names, q: as for ``workbench``. derivation: which it is of; steps: those that are its lines.
     """
 
     start: str
@@ -35,6 +35,12 @@ class Sheet:
     names: dict[str, Any]
     q: Any
     derivation: Derivation
+    steps: tuple[Step, ...]
+
+    @property
+    def goal(self) -> str:
+        """What the last line says, without its relation and gap."""
+        return self.lines[-1].partition(" ")[2].partition(" gap ")[0]
 
     def options(self) -> dict[str, Any]:
         """The keyword arguments of ``workbench`` for this sheet."""
@@ -82,7 +88,7 @@ def _of(left: Any, steps: list[Any], chain: Derivation) -> Sheet:
         for s in steps
     ]
     reasons = tuple(s.reason for s in steps)
-    return Sheet(text(left), tuple(lines), reasons, names, q, chain)
+    return Sheet(text(left), tuple(lines), reasons, names, q, chain, tuple(steps))
 
 
 @lru_cache(maxsize=64)

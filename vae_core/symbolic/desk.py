@@ -14,13 +14,15 @@ import sympy as sp
 from vae_core.symbolic import _nodes as nodes
 from vae_core.symbolic._by_hand import by_hand
 from vae_core.symbolic._derivation import _usual
+from vae_core.symbolic._faults import spoiled
 from vae_core.symbolic._missing import difference
 from vae_core.symbolic._parse import parse
 from vae_core.symbolic._sheets import sheets
 from vae_core.symbolic._workbench import Workbench, workbench
+from vae_core.symbolic.library import derivation
 from vae_core.symbolic.tasks import TASKS, judged, lines_of, options
 
-__all__ = ["answer", "check"]
+__all__ = ["answer", "by_hand", "check", "checked"]
 
 SECONDS = 15.0
 MOST = 40  # lines
@@ -30,9 +32,14 @@ STATES = {"✓": "holds", "·": "unreached"}
 def answer(request: str) -> str:
     """The answer to a question, both JSON.
 
-    ``{"kind": "check", "task": NAME, "lines": [...]}``, or ``"derivation": NAME, "part": 0`` in
-    place of ``"task"``; ``{"kind": "by hand", "formula": TEXT}``. Raises ``ValueError`` for
-    anything else.
+    - ``{"kind": "check", "task": NAME, "lines": [...]}``, or ``"derivation": NAME, "part": 0`` in
+      place of ``"task"``: see :func:`check`;
+    - ``{"kind": "by hand", "formula": TEXT}``: see ``by_hand``;
+    - ``{"kind": "derivation", "derivation": NAME}``: the verdicts on the book's own lines;
+    - ``{"kind": "spoiled", "derivation": NAME, "step": 0, "mutant": 0}``: the verdict on a step of
+      which one term is changed.
+
+    Raises ``ValueError`` for anything else.
     """
     asked = json.loads(request)
     if not isinstance(asked, dict):
@@ -43,16 +50,29 @@ def answer(request: str) -> str:
         lines = asked.get("lines")
         if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
             raise ValueError("the lines are a list of strings")
-        return json.dumps(check(asked, lines))
+        return json.dumps(check(asked, lines, final=asked.get("final") is not False))
+    if asked.get("kind") == "derivation":
+        report = derivation(str(asked["derivation"])).verify()
+        return json.dumps([[line.verdict, line.complaint] for line in report.lines])
+    if asked.get("kind") == "spoiled":
+        what, line = spoiled(str(asked["derivation"]), int(asked["step"]), int(asked["mutant"]))
+        return json.dumps({"changed": what, "holds": bool(line), "text": line.complaint})
     raise ValueError(f"there is no question of the kind {asked.get('kind')!r}")
 
 
-def _asked(sheet: Mapping[str, Any], lines: Sequence[str]) -> tuple[Workbench, str, dict[str, Any]]:
+def checked(name: str, lines: Sequence[str], part: int = 0) -> Workbench:
+    """The verdicts on ``lines`` as a derivation of the book, or an exercise, called ``name``."""
+    sheet = {"task": name} if name in TASKS else {"derivation": name, "part": part}
+    return _asked(sheet, lines_of(lines), True)[0]
+
+
+def _asked(
+    sheet: Mapping[str, Any], lines: Sequence[str], final: bool
+) -> tuple[Workbench, str, dict[str, Any]]:
     """The workbench's verdicts, what the last line lacks besides them, and the options used."""
     if "task" in sheet:
-        task = TASKS.get(str(sheet["task"]))
-        verdict = judged(str(sheet["task"]), lines, seconds=SECONDS)
-        assert task is not None
+        verdict = judged(str(sheet["task"]), lines, final=final, seconds=SECONDS)
+        task = TASKS[str(sheet["task"])]
         lacks = verdict.expected if verdict.bench and not verdict else ""
         return verdict.bench, lacks, {**options(task), "goal": task.goal}
     parts = sheets(str(sheet.get("derivation")))
@@ -60,15 +80,16 @@ def _asked(sheet: Mapping[str, Any], lines: Sequence[str]) -> tuple[Workbench, s
     if not isinstance(part, int) or not 0 <= part < len(parts):
         raise ValueError("the derivation has no such part")
     chosen = parts[part]
-    relation, _, last = chosen.lines[-1].partition(" ")
-    goal = last.partition(" gap ")[0]
+    goal = chosen.goal
     used = chosen.options()
-    bench = workbench(chosen.start, lines, goal=goal, seconds=SECONDS, **used)
+    bench = workbench(chosen.start, lines, goal=goal if final else None, seconds=SECONDS, **used)
     return bench, "", {**used, "goal": goal}
 
 
-def check(sheet: Mapping[str, Any], lines: Sequence[str]) -> dict[str, Any]:
+def check(sheet: Mapping[str, Any], lines: Sequence[str], final: bool = True) -> dict[str, Any]:
     """The verdict on every line, the goal, and hints.
+
+    final: whether to compare the last line with the goal, and to look for hints.
 
     lines: one entry for each of the given ones: ``state`` (holds, wrong, unread, undecided,
     unreached, empty) and ``text``. goal: met, form (equal, but not in the form that is asked for),
@@ -83,7 +104,7 @@ def check(sheet: Mapping[str, Any], lines: Sequence[str]) -> dict[str, Any]:
     if len(kept) > MOST:
         raise ValueError(f"more than {MOST} lines are not checked")
     texts = [lines[index] for index in kept]
-    bench, lacks, used = _asked(sheet, texts)
+    bench, lacks, used = _asked(sheet, texts, final)
     if len(bench.verdicts) == 1 and bench.verdicts[0].startswith("✗ this could not be computed"):
         rows[kept[0]] = {"state": "undecided", "text": bench.verdicts[0][2:]}
         return result
@@ -101,6 +122,8 @@ def check(sheet: Mapping[str, Any], lines: Sequence[str]) -> dict[str, Any]:
     if lacks:
         asked = f"{lacks[0].upper()}{lacks[1:]} is asked for."
         result["hints"] = ["The value is right; its form is not what is asked for.", asked]
+    elif not final:
+        return result
     elif result["goal"] == "not yet" or any(r["state"] == "wrong" for r in rows):
         result["hints"] = list(_hints(bench, used) or ())
     return result
@@ -117,8 +140,8 @@ def _state(verdict: str) -> str:
 
 def _sentence(text: str) -> str:
     """A verdict without LaTeX: the page shows it as text."""
-    head, found, tail = text.partition(" is an inequality whose gap, ")
-    return f"{head} is an inequality whose gap is not known to be non-negative" if found else text
+    head, found, _ = text.partition(" is an inequality whose gap, ")
+    return f"{head}{found.rstrip(', ')} is not known to be non-negative" if found else text
 
 
 def _hints(bench: Workbench, used: Mapping[str, Any]) -> tuple[str, str] | None:

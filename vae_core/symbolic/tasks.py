@@ -69,10 +69,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of an answer: the workbench's verdicts, and what was expected and found if wrong.
-
-    met: whether the last line is the goal, and looks as it should.
-    """
+    """What became of an answer: the workbench's verdicts; what was expected and found, if wrong."""
 
     bench: Workbench
     expected: str = ""
@@ -96,7 +93,7 @@ def symbols(names: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _meanings(under: str) -> tuple[Interpretation, ...]:
     """One set for all checks of a page: what was compared once is not compared again."""
     return {"usual": lambda: (), "integration": lambda: (integration(),)}.get(
@@ -116,22 +113,24 @@ def lines_of(lines: Sequence[str]) -> list[str]:
     return [line for line in lines if line.strip() and not line.strip().startswith("#")]
 
 
-def judged(name: str, lines: Sequence[str], **more: Any) -> Verdict:
+def judged(name: str, lines: Sequence[str], final: bool = True, **more: Any) -> Verdict:
     """What ``lines`` are worth as an answer to the task ``name``. more: as for ``workbench``.
+
+    final: whether the last line has to be the goal already.
 
     Raises ``ValueError`` where no task has that name.
     """
     if name not in TASKS:
         raise ValueError(f"no derivation exercise is called {name!r}; there are {', '.join(TASKS)}")
     task = TASKS[name]
-    bench = workbench(task.left, lines, goal=task.goal, **options(task), **more)
+    bench = workbench(task.left, lines, goal=task.goal if final else None, **options(task), **more)
     if not bench:
         wrong = next(text for text in bench.verdicts if not text.startswith("✓"))
         if wrong.startswith("✗ the last line is not yet"):  # the goal may be the question
             wrong = f"a chain that holds, and ends at {lines[-1].strip()}"
         return Verdict(bench, "each line equal to the one before, and the goal at the end", wrong)
     last = lines[-1].partition("#")[0].strip()
-    if task.rule:
+    if task.rule and final:
         holds, expected = RULES[task.rule]
         if not holds(last):
             return Verdict(bench, expected, last)
@@ -182,7 +181,7 @@ _ALL = (
         begin="Put z = mu + (z - mu) in, and multiply out under the mean.",
     ),
     Task(
-        "score_variance_sigma", 6, "The derivative with respect to σ: the score function’s variance",
+        "score_variance_sigma", 6, "The derivative with respect to σ: the score’s variance",
         "E[(z^2 * ((z - mu)^2 - sigma^2) / sigma^3)^2] - (2 * sigma)^2",
         "2 * mu^4 / sigma^2 + 60 * mu^2 + 74 * sigma^2",
         _GAUSSIAN, "N(z; mu, sigma^2)", "integration", "closed",
@@ -211,7 +210,7 @@ _ALL = (
         "m / (2 * s^2) + log(2 * pi * s^2) / 2 - (1 + log(2 * pi * m)) / 2",
         "(m / s^2 - 1 - log(m / s^2)) / 2",
         {"m": "positive", "s": "positive"}, under="algebra", rule="no pi",
-        begin="Bring both logarithms under one fraction: a difference of logs is the log of a ratio.",
+        begin="The difference of the two logarithms is the log of a ratio.",
     ),
     Task(
         "loss_with_alpha", 11, "What alpha in the loss is",

@@ -32,7 +32,7 @@ NO_SCRIPT = (
     "or trust the notebook.</p>"
 )
 SHARED = ("core", "entropy", "plane")
-OPTIONAL = ("chart", "classes", "notation", "python")
+OPTIONAL = ("chart", "classes", "notation", "python", "desk_line")
 
 
 def _uses(code: str, shared: Traversable) -> bool:

@@ -224,6 +224,7 @@ function mathNode(tag, children = [], attributes = {}) {
 const mathRow = (...children) => mathNode("mrow", children);
 const mathSign = (text, attributes) => mathNode("mo", text, attributes);
 const mathFenced = (open, inside, close) => mathRow(mathSign(open), ...[inside].flat(), mathSign(close));
+const mathList = (open, inside, close) => mathRow(mathSign(open, { stretchy: "false" }), ...inside, mathSign(close, { stretchy: "false" }));
 
 function mathName(name) {
   const [base, ...rest] = name.split("_"), letter = NOTATION_LETTERS[base] ?? base;
@@ -255,10 +256,10 @@ function mathOf(tree, over = "Q") {
     case "density": {
       const [name, before, behind] = parts;
       const bar = behind.length ? [mathSign("|", { stretchy: "false" }), ...list(behind)] : [];
-      return mathRow(mathNode("mi", name), mathSign("\u2061"), mathFenced("(", [...list(before), ...bar], ")"));
+      return mathRow(mathNode("mi", name), mathSign("\u2061"), mathList("(", [...list(before), ...bar], ")"));
     }
     case "normal": return mathRow(mathNode("mi", "𝒩"), mathFenced("(", [inner(parts[0]), mathSign(";"), inner(parts[1]), mathSign(","), inner(parts[2])], ")"));
-    case "KL": return mathRow(mathNode("mi", "𝒟"), mathFenced("[", [inner(parts[0]), mathSign("‖"), inner(parts[1])], "]"));
+    case "KL": return mathRow(mathNode("mi", "𝒟"), mathFenced("[", [inner(parts[0]), mathSign("‖", { stretchy: "false" }), inner(parts[1])], "]"));
     case "mean": {
       const name = parts[0] || over;
       const under = name ? mathRow(mathNode("mi", "z"), mathSign("∼"), mathNode("mi", name)) : mathNode("mi", "z");
@@ -273,5 +274,5 @@ function mathOf(tree, over = "Q") {
 function mathLine({ relation, formula, gap }, over) {
   const sign = { "=": "=", ">=": "≥", "<=": "≤" }[relation];
   const more = gap ? [mathNode("mtext", "\u2003gap\u2002"), mathOf(gap, over)] : [];
-  return mathNode("math", [...(sign ? [mathSign(sign)] : []), mathOf(formula, over), ...more], { display: "block" });
+  return mathNode("math", [...(sign ? [mathSign(sign)] : []), mathOf(formula, over), ...more], { displaystyle: "true" });
 }
