@@ -1,8 +1,8 @@
 """Sphinx extension for the page on hosting: the policy that is tested, and sizes that are measured.
 
 ``{{ policy }}`` in it is ``POLICY``, under which tests/browser/test_policies.py opens every page.
-``{{ files }}``, ``{{ pages }}``, ``{{ size }}``, ``{{ sent }}``, ``{{ heaviest }}``, ``{{ python }}``
-and ``{{ mathjax }}`` are filled in when all files of the build are there.
+``{{ files }}``, ``{{ pages }}``, ``{{ size }}``, ``{{ sent }}``, ``{{ heaviest }}``,
+``{{ python }}`` and ``{{ mathjax }}`` are filled in when all files of the build are there.
 """
 
 from __future__ import annotations

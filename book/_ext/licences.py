@@ -31,8 +31,6 @@ CARRIED = {
     "sphinx-exercise": "exercises and solutions",
     "sphinx-proof": "theorems and proofs",
     "sphinx-mathjax-offline": "MathJax's files",
-    "sympy": "the mathematics that checks a derivation in the page",
-    "mpmath": "its numbers of many digits",
 }
 
 

@@ -26,7 +26,7 @@ import sys
 import tarfile
 import tempfile
 from html import escape
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,8 @@ SKIP = (
 CHUNK = 1_000_000  # letters in one script: as often the reader sees that something comes
 ASKED = 300.0  # seconds that npm may take
 MARK = 'data-widget="derivation_desk"'
+TAG = re.compile(r'\n<meta name="vae-python"[^>]*>')
+LICENCES = "licences.txt"
 
 
 class NotToBeHad(Exception):
@@ -228,6 +230,19 @@ def runtime(cache: Path | None = None) -> dict[str, str]:
         raise NotToBeHad(f"{cache} can't be used ({error})") from None
 
 
+def licences() -> str:
+    """The texts that SymPy's and mpmath's licences ask to be passed on."""
+    texts = []
+    for name in LIBRARIES:
+        found = distribution(name)
+        places = [file for file in found.files or () if file.name.upper().startswith("LICENSE")]
+        texts += [
+            f"{name} {found.version}\n\n{Path(str(found.locate_file(f))).read_text('utf-8')}"
+            for f in places
+        ]
+    return "\n\n".join(texts)
+
+
 def write(files: dict[str, str], folder: Path) -> None:
     """Put the files in ``folder``, and take away what an earlier build left there."""
     if folder.is_dir():
@@ -255,18 +270,27 @@ def fill_version(app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = source[0].replace("{{ pyodide }}", PYODIDE)
 
 
-class Build:
-    """The runtime of one build."""
+def marked(page: str, tag: str) -> str:
+    """A page with ``tag`` in its head, in place of an earlier build's; "" for none."""
+    page = TAG.sub("", page)
+    return page.replace("</title>", f"</title>\n{tag}", 1) if tag else page
 
-    def __init__(self) -> None:
-        self.files: dict[str, str] = {}
 
-    def begin(self, app: Sphinx, config: Any) -> None:
-        """Get the runtime before pages are written; they name its files."""
-        if os.environ.get(VARIABLE, "").lower() in ("no", "0", "false", "off"):
-            return
+def put(app: Sphinx, exception: Exception | None) -> None:
+    """Give Python to the pages that have a desk; nothing is made where no page has one."""
+    if exception or app.builder.format != "html":
+        return
+    root = Path(app.outdir)
+    pages = {}
+    for path in sorted(root.rglob("*.html")):
+        if not path.is_relative_to(root / "_static"):
+            text = path.read_text("utf-8")
+            if MARK in text:
+                pages[path] = text
+    files: dict[str, str] = {}
+    if pages and os.environ.get(VARIABLE, "").lower() not in ("no", "0", "false", "off"):
         try:
-            self.files = runtime()
+            files = runtime()
         except NotToBeHad as error:
             # Not a warning of Sphinx's: those end a build, and this book is whole without.
             print(
@@ -274,33 +298,19 @@ class Build:
                 "They offer the notebook instead.",
                 flush=True,
             )
-        # A page names the files: other files, other pages.
-        config.python_in_page = " ".join(self.files)
-
-    def name_files(self, app: Sphinx, page: str, template: str, context: Any, tree: Any) -> None:
-        """The page's head says where the files are and how much they weigh."""
-        if not self.files or MARK not in context.get("body", ""):
-            return
-        root = context["pathto"](f"{FOLDER}/", resource=True)
-        context["metatags"] = f"{context.get('metatags', '')}\n{meta(root, self.files)}"
-
-    def put(self, app: Sphinx, exception: Exception | None) -> None:
-        if exception or app.builder.format != "html":
-            return
-        folder = Path(app.outdir, FOLDER)
-        if self.files:
-            write(self.files, folder)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+    if files:
+        write({**files, LICENCES: licences()}, root / FOLDER)
+    else:
+        shutil.rmtree(root / FOLDER, ignore_errors=True)
+    for path, text in pages.items():
+        up = "../" * (len(path.relative_to(root).parts) - 1)
+        found = marked(text, meta(f"{up}{FOLDER}/", files) if files else "")
+        if found != text:
+            path.write_text(found, "utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    build = Build()
-    app.add_config_value("python_in_page", "", "html")
     app.connect("source-read", fill_version)
-    # After the lock against other builds (vae_book) and the mark of this one (whole_builds).
-    app.connect("config-inited", build.begin, priority=3)
-    app.connect("html-page-context", build.name_files)
     # Before all that looks at the build's files.
-    app.connect("build-finished", build.put, priority=110)
+    app.connect("build-finished", put, priority=110)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

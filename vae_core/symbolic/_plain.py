@@ -107,6 +107,8 @@ class _Writer:
         if exponent.is_Integer and exponent <= HIGHEST:
             inside = self.text(base, ATOM)
             return POWER, f"{inside}^{exponent}"
+        if exponent.is_Rational and exponent.q == 2 and exponent.p <= HIGHEST:
+            return POWER, f"sqrt({self.text(base, SUM)})^{exponent.p}"
         if exponent.is_Symbol:
             return POWER, f"{self.text(base, ATOM)}^{self.text(exponent, ATOM)}"
         raise ValueError(f"the notation has no power {exponent}")
