@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import json
 import random
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import answers
+import hosting
+import no_inline
 import pytest
 import python_in_page
 from stage import MODEL, PAGE, ready, state
@@ -170,3 +175,99 @@ def test_same_verdicts_as_outside(visit: Callable[..., Visit]) -> None:
         found = opened.page.evaluate("(question) => vae.ask(question)", question)
         assert found == json.loads(desk.answer(json.dumps(question))), question
     opened.check()
+
+
+# SymPy looks for a value of this integral for longer than anybody waits.
+ENDLESS = "= int(N(z; mu, sigma^2) * log(z^2 + 1), z)"
+
+
+def test_a_line_that_takes_long_can_be_stopped(visit: Callable[..., Visit]) -> None:
+    opened = visit()
+    choose(opened, "kl_wide_prior")
+    typed(opened, ["= E[log N(z; mu, sigma^2) - log N(z; 0, tau^2)]", ENDLESS])
+    opened.page.locator(".vw-check-all").click()
+    opened.page.wait_for_function("vae.state().states[0] === 'holds'", timeout=WAIT)
+    stop = opened.page.get_by_role("button", name="Stop")
+    stop.wait_for()
+    stop.click()
+    opened.page.wait_for_function("vae.state().verdict === 'stopped'")
+    assert state(opened)["states"] == ["holds", ""]
+    assert "Stopped." in opened.page.locator(".vw-desk-status").inner_text()
+    opened.page.get_by_role("button", name="Remove line b").click()
+    assert checked(opened)["states"] == ["holds"]  # Python has started anew
+    opened.check()
+
+
+def test_without_a_worker_the_page_does_the_work(folder: Path, open_page: Open) -> None:
+    opened = ready(open_page(folder / "page.html"))
+    opened.page.evaluate("globalThis.Worker = class { constructor() { throw new Error('none'); } }")
+    choose(opened, "elbo_chain")
+    typed(opened, WRONG)
+    assert checked(opened)["states"] == ["holds", "wrong"]
+    assert opened.page.get_by_role("button", name="Stop").count() == 0
+    opened.check()
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder under the policy that its address begins with."""
+
+    policies: dict[str, str] = {  # noqa: RUF012
+        "hosting": hosting.POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'"),
+        "bare": "script-src 'self' 'unsafe-inline'",
+    }
+
+    def translate_path(self, path: str) -> str:
+        return super().translate_path("/" + path.split("/", 2)[2])
+
+    def end_headers(self) -> None:
+        self.send_header("Content-Security-Policy", self.policies[self.path.split("/")[1]])
+        super().end_headers()
+
+    def log_message(self, *arguments: Any) -> None:
+        """Quiet."""
+
+
+@pytest.fixture(scope="module")
+def host(folder: Path) -> Iterator[str]:
+    """The small site on a server, its page's code in files as the build leaves it."""
+    files = no_inline.Files(folder)
+    page = no_inline.Page("page.html", (folder / "page.html").read_text("utf-8"), files)
+    text = page.taken_apart(set())
+    text = text.replace("<body>", page.own_files() + "<body>", 1)
+    (folder / "served.html").write_text(text, "utf-8")
+    handler = functools.partial(Handler, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_under_the_policy_that_the_book_states(browser: Any, host: str) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    opened = Visit(page, [], [])
+    page.on("console", lambda m: opened.errors.append(m.text) if m.type == "error" else None)
+    page.on("request", lambda request: opened.requests.append(request.url))
+    page.goto(f"{host}/hosting/served.html")
+    ready(opened)
+    choose(opened, "elbo_chain")
+    typed(opened, WRONG)
+    assert checked(opened)["states"] == ["holds", "wrong"]
+    assert opened.errors == []
+    assert any("worker-" in url for url in opened.requests)
+    assert all(url.startswith((host, "blob:")) for url in opened.requests)
+    context.close()
+
+
+def test_a_policy_without_webassembly_is_told(browser: Any, host: str) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{host}/bare/served.html")
+    opened = ready(Visit(page, [], []))
+    choose(opened, "elbo_chain")
+    typed(opened, RIGHT)
+    assert checked(opened)["verdict"] == "failed"
+    told = page.locator(".vw-desk-status").inner_text()
+    assert "Content-Security-Policy keeps WebAssembly from running" in told
+    context.close()
