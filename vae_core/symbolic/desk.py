@@ -152,6 +152,8 @@ def _hints(bench: Workbench, used: Mapping[str, Any]) -> tuple[str, str] | None:
     goal = parse(used["goal"], used["names"], used["q"])
     steps = chain.steps
     wrong = bench.report.wrong
+    if wrong is not None and not wrong.values:
+        return None  # its gap may be negative, or nothing was proved: no difference is known
     if wrong is None:
         first, second, words = chain.right, goal, ("the last line", "the goal")
     else:
