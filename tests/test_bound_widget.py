@@ -81,9 +81,9 @@ def test_shuffling_keeps_the_draws_and_changes_the_blocks(widget: BoundExplorer)
 
 def test_every_place_is_reached_about_equally_often(widget: BoundExplorer) -> None:
     """A shuffle that favoured some places would bend the blocks' spread."""
-    from vae_core.widgets.bound_explorer import _shuffled
+    from vae_core.widgets.bound_explorer import shuffled
 
-    first = torch.tensor([[*_shuffled(8, seed)] for seed in range(1, 2001)])[:, 0]
+    first = torch.tensor([[*shuffled(8, seed)] for seed in range(1, 2001)])[:, 0]
     counts = torch.bincount(first, minlength=8).double()
     chi_square = ((counts - 250) ** 2 / 250).sum().item()
     assert chi_square < 24.3  # 7 degrees of freedom, one in a thousand

@@ -60,7 +60,9 @@ def test_traits(widget: DerivationDesk) -> None:
     assert one.shown()[0].startswith("= E[log((P(X|z)")
     one.sheet, one.lines = "elbo_chain", ["= E[log P(X)]"]
     assert one.shown() == ["= E[log P(X)]"]
-    assert "= E[log P(X)]" in one.to_html()
+    assert '"sheet": "elbo_chain"' in one.to_html()
+    assert "from log P(X)" in desk.own(one.sheet)
+    assert desk.own("elbo-from-kl-2").startswith("log P(X) - KL(Q(z) || P(z|X))")
     for name, value in (("sheet", "no"), ("mode", "no"), ("lines", [1]), ("lines", ["x"] * 41)):
         with pytest.raises(ValueError, match=name):
             setattr(one, name, value)

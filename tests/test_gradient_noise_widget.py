@@ -23,7 +23,7 @@ def test_the_page_needs_nothing_else(widget: GradientNoise) -> None:
     assert not re.search(r"https?:|\bsrc\s*=|\bhref\s*=|@import|\bfetch\s*\(|XMLHttp", html)
     assert len(html) < 300_000
     state = json.loads(re.findall(r'"application/json">(.*?)</script>', html)[0])
-    assert set(state) == {*widget.STATE, "payload"}
+    assert set(state) == {*widget.STATE, "payload", "share"}
     assert state["payload"]["case"] == widget.case._asdict()
 
 

@@ -82,7 +82,7 @@ def test_html_needs_nothing_else_and_is_small(widget: KLExplorer) -> None:
     assert not re.search(r"https?:|\bsrc\s*=|\bhref\s*=|@import|\bfetch\s*\(|XMLHttp", html)
     assert html.count("<script") == html.count("</script>") == 2
     state = json.loads(re.findall(r'"application/json">(.*?)</script>', html)[0])
-    assert set(state) == {*widget.STATE, "payload"}
+    assert set(state) == {*widget.STATE, "payload", "share"}
     assert len(html) < 120_000
     code = bare(bundle("kl_explorer"))
     assert bare(code) == code

@@ -232,3 +232,36 @@ def test_a_chapter_glues_its_records(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_records_lie_where_a_checkout_keeps_them() -> None:
     assert notebook._RECORDS == _keep.FOLDER
+
+
+def test_chapter_14_uses_what_its_records_chose() -> None:
+    from benchmarks.records import chapter14
+
+    kept = _keep.read("14")
+    chosen = {
+        name: value
+        for record, made in kept.items()
+        if record.endswith("_choice")
+        for name, value in made["results"].items()
+    }
+    for name, setting in chapter14.CHOSEN.items():
+        assert chosen[name] == " and ".join(f"{value:,g}" for value in setting), name
+    cells = json.loads((ROOT / "notebooks" / "14_applications.ipynb").read_text("utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    one = {name: setting[0] for name, setting in chapter14.CHOSEN.items()}
+    other = {name: setting[-1] for name, setting in chapter14.CHOSEN.items()}
+    latents, weight, passes = chapter14.CHOSEN["m2"]
+    for used in (
+        f"BASE, CVAE_STEPS = {one['network']}, {one['samples']}",
+        f"latents={latents}, weight={weight}, passes={passes}",
+        f"regression(C={one['regression']:g}), flat",
+        f"SVC(C={one['svm']:g}, gamma={other['svm']:g})",
+        f"PCA({one['pca']})",
+        f"regression(C={other['pca']:g}),\n        lambda x: pca",
+        f"Autoencoder({one['autoencoder']},",
+        f"regression(C={other['autoencoder']:g}), autoencoder",
+        f"VAE({one['vae']}, shape",
+        f"regression(C={other['vae']:g}), m1",
+        f"n_neighbors={one['spreading']}, alpha={other['spreading']:g}",
+    ):
+        assert used in code, used

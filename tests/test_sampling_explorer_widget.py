@@ -165,7 +165,7 @@ def test_the_page_needs_nothing_else_and_is_small() -> None:
     assert not re.search(r"https?:|\bsrc\s*=|\bhref\s*=|@import|\bfetch\s*\(|XMLHttp", html)
     assert len(html) < 120_000
     state = json.loads(re.findall(r'"application/json">(.*?)</script>', html)[0])
-    assert set(state) == {*widget.STATE, "payload"}
+    assert set(state) == {*widget.STATE, "payload", "share"}
 
 
 @pytest.mark.parametrize("traits", [{}, {"d": 1, "n": 1}, {"proposal": "posterior", "width": 0.5}])

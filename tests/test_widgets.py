@@ -199,7 +199,7 @@ def test_html_needs_nothing_else(explorer: LatentExplorer, studio: DrawAndEncode
         for sha, stored in re.findall(r'data-vae-blob="(\w{64})">([^<]+)<', html):
             assert from_text(stored) == widget.blobs[sha]
         state = json.loads(re.findall(r'"application/json">(.*?)</script>', html)[0])
-        assert set(state) == {*widget.STATE, "payload"}
+        assert set(state) == {*widget.STATE, "payload", "share"}
         assert html == widget.to_html()
 
 

@@ -13,8 +13,8 @@ def prediction_objective() -> Objective:
     """-log P(Y|z = 0, X), for ``fit`` on a CVAE: its decoder becomes a deterministic network.
 
     With z held at zero a decoder is a plain function of the given pixels: weights that z would
-    meet get no gradient, and the encoder is never called. What is trained is the network that
-    Sohn et al. 2015 compare with, of the same widths as the CVAE's decoder.
+    meet get no gradient, and the encoder is never called. What is trained is the kind of network
+    that Sohn et al. 2015 compare with, of the model's own widths.
     """
 
     def objective(

@@ -168,6 +168,35 @@ def wider(encode: Callable[..., Any]) -> Callable[..., Any]:
     return mutant
 
 
+def with_field(**changes: Callable[[Any], Any]) -> Make:
+    """Change fields of the NamedTuple that a function returns."""
+
+    def make(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def mutant(*arguments: Any, **options: Any) -> Any:
+            found = function(*arguments, **options)
+            return found._replace(
+                **{name: change(getattr(found, name)) for name, change in changes.items()}
+            )
+
+        return mutant
+
+    return make
+
+
+def with_verdict(verdict: str) -> Make:
+    """Give each line of a derivation this verdict, whatever it says."""
+
+    def make(line: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(line)
+        def mutant(*arguments: Any, **options: Any) -> Any:
+            return replace(line(*arguments, **options), verdict=verdict)
+
+        return mutant
+
+    return make
+
+
 def with_errors(factor: float) -> Make:
     """Multiply the standard error of each estimate that is made."""
 

@@ -27,7 +27,9 @@ from benchmarks.mutants._changes import (
     wider,
     with_data,
     with_errors,
+    with_field,
     with_model,
+    with_verdict,
 )
 from vae_core import (
     _cache,
@@ -40,8 +42,16 @@ from vae_core import (
     zoo,
 )
 from vae_core.distributions import DiagonalGaussian
-from vae_core.evaluation import _estimate, _importance, _samples
+from vae_core.evaluation import (
+    _divergence,
+    _estimate,
+    _importance,
+    _one_latent,
+    _posterior,
+    _samples,
+)
 from vae_core.objectives import _bounds
+from vae_core.symbolic import _derivation
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,8 @@ _LIKELIHOODS = [
     (getattr(distributions, name), "log_prob")
     for name in ("BernoulliLikelihood", "GaussianLikelihood", "DiscretizedLogisticLikelihood")
 ]
+_LINE, _TERMS = (_derivation.Derivation, "_line"), (_one_latent.OneLatent, "terms")
+_FITS = [(_divergence, "forward_fit"), (_divergence, "reverse_fit")]
 _SUMMED = {
     (_importance, "log_mean"): edit("total - math.log(samples)", "total"),
     (_bounds, "importance_weighted_bound"): edit(" - math.log(len(weights))", ""),
@@ -97,6 +109,33 @@ WORLDS: tuple[World, ...] = (
     World("moved pixels", "all pixels' places exchanged", {_DATA: with_data(moved_pixels)}),
     World("splits", "training and test data exchanged", {_DATA: other_split}),
     World("derivation", "a term too many in a derivation", {_DERIVATION: term_too_many}),
+    World("believing", "a check that takes every line for right", {_LINE: with_verdict("exact")}),
+    World("refusing", "a check that refuses every line", {_LINE: with_verdict("wrong")}),
+    World(
+        "one latent: gap / 100",
+        "a hundredth of the gap, in a model with one latent",
+        {_TERMS: with_field(gap=lambda gap: gap / 100)},
+    ),
+    World(
+        "one latent: gap + 0.2",
+        "0.2 nats added to the gap, in a model with one latent",
+        {_TERMS: with_field(gap=lambda gap: gap + 0.2)},
+    ),
+    World(
+        "one latent: no kl",
+        "a KL to the prior of zero, in a model with one latent",
+        {_TERMS: with_field(kl=lambda _: 0.0)},
+    ),
+    World(
+        "grid: no gap",
+        "a divergence of zero on the grid of the posterior",
+        {(_posterior, "true_posterior_grid"): with_field(divergence=lambda values: 0 * values)},
+    ),
+    World(
+        "fits",
+        "fitted Gaussians whose mean is 0.1 off",
+        _all(_FITS, with_field(mean=lambda mean: mean + 0.1)),
+    ),
 )
 BY_NAME = {world.name: world for world in WORLDS}
 

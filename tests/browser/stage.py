@@ -64,7 +64,7 @@ def middle(visit: Visit, label: str) -> tuple[float, float]:
 def rendered_live(widget: BrowserWidget, folder: Path, open_page: Open) -> Visit:
     """As a kernel serves it: the module is imported and its blobs arrive as DataViews."""
     visit = open_page(written(folder, '<div id="here"></div>'))
-    traits = {name: getattr(widget, name) for name in (*widget.STATE, "payload")}
+    traits = {name: getattr(widget, name) for name in (*widget.STATE, "payload", "share")}
     blobs = {sha: base64.b64encode(blob).decode() for sha, blob in widget.blobs.items()}
     visit.page.evaluate(
         """async ([source, traits, blobs]) => {

@@ -177,7 +177,7 @@ def test_what_was_typed_is_kept(visit: Callable[..., Visit]) -> None:
 
 def test_it_is_copied_as_python(visit: Callable[..., Visit]) -> None:
     opened = visit()
-    copy = opened.page.get_by_role("button", name="Copy as Python")
+    copy = opened.page.get_by_role("button", name="Copy my lines")
     copy.click()
     code = opened.page.get_by_role("textbox", name="The derivation as Python")
     scope: dict[str, Any] = {}

@@ -41,7 +41,7 @@ def page(widget: Any) -> str:
     if not html.count("<script") == html.count("</script>") == scripts:
         return "a name has closed or opened a script"
     state = json.loads(re.findall(r'"application/json">(.*?)</script>', html, re.DOTALL)[0])
-    if set(state) != {*widget.STATE, "payload"}:
+    if set(state) != {*widget.STATE, "payload", "share"}:
         return f"the page's state is {sorted(state)}"
     return ""
 

@@ -16,13 +16,13 @@ from vae_core.symbolic._by_hand import by_hand
 from vae_core.symbolic._derivation import _usual
 from vae_core.symbolic._faults import spoiled
 from vae_core.symbolic._missing import difference
-from vae_core.symbolic._parse import parse
+from vae_core.symbolic._parse import NOTATION, parse
 from vae_core.symbolic._sheets import sheets
 from vae_core.symbolic._workbench import Workbench, workbench
-from vae_core.symbolic.library import derivation
+from vae_core.symbolic.library import DERIVATIONS, derivation
 from vae_core.symbolic.tasks import TASKS, judged, lines_of, options
 
-__all__ = ["answer", "by_hand", "check", "checked"]
+__all__ = ["answer", "by_hand", "check", "checked", "own"]
 
 SECONDS = 15.0
 MOST = 40  # lines
@@ -64,6 +64,23 @@ def checked(name: str, lines: Sequence[str], part: int = 0) -> Workbench:
     """The verdicts on ``lines`` as a derivation of the book, or an exercise, called ``name``."""
     sheet = {"task": name} if name in TASKS else {"derivation": name, "part": part}
     return _asked(sheet, lines_of(lines), True)[0]
+
+
+def own(sheet: str) -> str:
+    """The verdicts on the book's own lines of a desk's sheet; of an exercise, its two ends."""
+    if sheet in TASKS:
+        return f"from {TASKS[sheet].left}\nto   {TASKS[sheet].goal}"
+    name, _, number = sheet.rpartition("-")
+    if sheet not in DERIVATIONS and name in DERIVATIONS and number.isdigit():
+        parts, part = sheets(name), int(number) - 1
+    else:
+        name, parts, part = sheet, sheets(sheet) if sheet in DERIVATIONS else (), 0
+    if not 0 <= part < len(parts):
+        return NOTATION
+    chosen = parts[part]
+    verdicts = checked(name, chosen.lines, part).verdicts
+    rows = [f"{line}\n  {said}" for line, said in zip(chosen.lines, verdicts, strict=False)]
+    return "\n".join([chosen.start, *rows])
 
 
 def _asked(

@@ -8,6 +8,7 @@ import functools
 import html
 import json
 import re
+import textwrap
 import uuid
 from collections.abc import Iterator
 from importlib import resources
@@ -24,6 +25,7 @@ from matplotlib.figure import Figure
 from vae_core._plot import png
 from vae_core.widgets._page import bare, to_text
 from vae_core.widgets._payload import Blob
+from vae_core.widgets._share import Rule, fill
 
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 PAGE_AND_TEXT = ("text/html", "text/plain")
@@ -31,7 +33,7 @@ NO_SCRIPT = (
     "<p>This part is interactive. It needs JavaScript and, in a notebook, that you run its cell "
     "or trust the notebook.</p>"
 )
-SHARED = ("core", "entropy", "plane")
+SHARED = ("core", "share", "entropy", "plane")
 OPTIONAL = ("chart", "classes", "notation", "python", "desk_line")
 
 
@@ -91,14 +93,39 @@ class BrowserWidget(anywidget.AnyWidget):
     A subclass names its JavaScript file, fills ``payload`` and ``blobs``, lists in ``STATE`` the
     traits that a page without a kernel starts from, draws :meth:`figure` for print, and says in
     ``PICTURE`` what that shows, for those who cannot see it.
+
+    Two more things put it in reach of links and of Python; its JavaScript has no part in either.
+    ``RANGES`` says for each trait of ``STATE`` what a link may set it to, in the words of
+    ``_share.py``; whatever a link says beyond that is passed over (:meth:`ranges`, where it depends
+    on the payload). ``PYTHON`` holds the lines behind *Copy as Python* (:meth:`python`, where they
+    depend on how the widget was made): library code that computes the numbers seen, ending in a
+    ``print`` of them. For example::
+
+        STATE = ("mu", "mode")
+        RANGES = {"mu": between(-3, 3), "mode": among(("prior", "peaks"))}
+        PYTHON = '''
+        from vae_core import evaluation
+
+        @mode="prior" print(evaluation.something({{mu}}))
+        @mode!="prior" print(evaluation.something_else({{mu}}))
+        '''
+
+    ``{{mu}}`` becomes the trait's value as Python code. A line that begins with a condition is
+    there where that holds (:func:`vae_core.widgets._share.fill`). Where the lines need a model or
+    data, ``source`` holds the lines before them that make these: found by the subclass where the
+    zoo or :mod:`vae_core.data` has them, and free to be set by whoever makes the widget.
     """
 
     NAME: ClassVar[str] = ""
     PICTURE: ClassVar[str] = ""
     STATE: ClassVar[tuple[str, ...]] = ()
+    RANGES: ClassVar[dict[str, Rule]] = {}
+    PYTHON: ClassVar[str] = ""
 
     payload = traitlets.Dict(help="what the browser needs besides the blobs").tag(sync=True)
     blobs = traitlets.Dict(help="gzip bytes by SHA-256").tag(sync=True)
+    source = traitlets.Unicode(help="lines that make what the lines of Copy as Python need")
+    share = traitlets.Dict(help="the lines' template, and what a link may set").tag(sync=True)
     mark = traitlets.Unicode(help="joins a live view to its static twin").tag(sync=True)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -116,6 +143,7 @@ class BrowserWidget(anywidget.AnyWidget):
             super().__init__(
                 payload=payload, blobs={blob.sha: blob.data for blob in blobs}, **state
             )
+        self._share()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.STATE:
@@ -127,6 +155,26 @@ class BrowserWidget(anywidget.AnyWidget):
     def _new_mark(self) -> str:
         return uuid.uuid4().hex[:12]
 
+    def ranges(self) -> dict[str, Rule]:
+        """What a link may set, by trait: ``RANGES``, and what depends on the payload."""
+        return dict(self.RANGES)
+
+    def python(self) -> str:
+        """The template of the lines: ``PYTHON``, or what a subclass makes of its arguments."""
+        return self.PYTHON
+
+    @traitlets.observe("source")
+    def _share(self, change: Any = None) -> None:
+        lines = textwrap.dedent(self.python()).strip()
+        source = f"{self.source.strip()}\n\n" if self.source else ""
+        ranges = self.ranges()
+        ordered = {name: ranges[name] for name in self.STATE if name in ranges}
+        self.share = {"python": lines and source + lines, "ranges": ordered}
+
+    def to_python(self) -> str:
+        """The few lines of Python that compute the numbers seen: what *Copy as Python* copies."""
+        return fill(self.share["python"], {name: getattr(self, name) for name in self.STATE})
+
     def figure(self) -> Figure:
         """The widget as a still picture, from the same payload."""
         raise NotImplementedError
@@ -137,7 +185,7 @@ class BrowserWidget(anywidget.AnyWidget):
 
     def _page(self, twin: str = "", still: str = "") -> str:
         """The rendition, as a live view's ``twin``, with a picture where no script runs."""
-        state = {name: getattr(self, name) for name in (*self.STATE, "payload")}
+        state = {name: getattr(self, name) for name in (*self.STATE, "payload", "share")}
         # "<" is escaped so that no string in the state can close the script tag.
         carried = json.dumps(state, allow_nan=False).replace("<", "\\u003c")
         tags = "\n".join(

@@ -18,8 +18,10 @@ from vae_core.coding import Account, account, spoil
 from vae_core.distributions import BernoulliLikelihood, DiagonalGaussian
 from vae_core.models import VAE
 from vae_core.widgets import _payload as payload
+from vae_core.widgets import _sources
 from vae_core.widgets._base import BrowserWidget
 from vae_core.widgets._models import decoder_spec
+from vae_core.widgets._share import Rule, between, whole
 from vae_core.widgets._validate import check_codes, check_computable, check_names
 
 SHIFTS, SCALES = (-3.0, 3.0), (0.25, 4.0)
@@ -98,6 +100,11 @@ class BitsExplorer(BrowserWidget):
             self.posterior = self.twin.encode(self.x)
         check_codes("model", self.posterior.mean, self.posterior.sigma)
         digits = payload.pack_digits(images)
+        self._draws = (samples, model.latent_dim, seed)
+        source = _sources.lines(
+            vae=(_sources.from_zoo(model), "the model"),
+            images=(_sources.from_digits(images), "the images"),
+        )
         super().__init__(
             payload={
                 "decoder": decoder_spec(model, packed),
@@ -110,6 +117,7 @@ class BitsExplorer(BrowserWidget):
                 "ranges": {"shift": list(SHIFTS), "scale": list(SCALES)},
             },
             blobs=[packed[0], digits],
+            source=source,
         )
 
     @traitlets.validate("digit")
@@ -119,6 +127,37 @@ class BitsExplorer(BrowserWidget):
                 f"digit must be 0 to {len(self.payload['names']) - 1}, got {proposal['value']}"
             )
         return int(proposal["value"])
+
+    def ranges(self) -> dict[str, Rule]:
+        """Digits there are, and how far Q can be spoilt."""
+        last = len(self.payload["names"]) - 1
+        return {
+            "digit": whole(0, last),
+            "shift": between(*SHIFTS),
+            "scale": between(*SCALES),
+        }
+
+    def python(self) -> str:
+        """The account, with the draws that this widget was made with."""
+        samples, latents, seed = self._draws
+        return f"""
+        import torch
+
+        from vae_core import coding
+
+        vae, x = vae.double(), images[{{{{digit}}}}][None].double()
+        generator = torch.Generator("cpu").manual_seed({seed})
+        noise = torch.randn({samples}, {latents}, generator=generator, dtype=torch.float64)
+        noise = (noise * 1000).round() / 1000
+        with torch.no_grad():
+            q = coding.spoil(vae.encode(x), {{{{shift}}}}, {{{{scale}}}})
+            bits = coding.account(vae, x, q, noise=noise[:, None])
+            best = coding.account(vae, x, noise=noise[:, None])
+        total = bits.z.item() + bits.x.item()
+        fine = total - best.z.item() - best.x.item()
+        print(f"z {{bits.z.item():.1f}}, X given z {{bits.x.item():.1f}}, in all {{total:.1f}}, "
+              f"fine {{fine:.1f}} bits")
+        """
 
     def account(self, shift: float | None = None, scale: float | None = None) -> Account:
         """The bits of the chosen digit, each [1], as the browser computes them."""

@@ -17,13 +17,15 @@ from vae_core._tensors import as_tensor
 from vae_core.evaluation import Bound, LogLikelihood
 from vae_core.evaluation._importance import log_mean
 from vae_core.widgets import _payload as payload
+from vae_core.widgets import _sources
 from vae_core.widgets._base import BrowserWidget
+from vae_core.widgets._share import Rule, whole
 from vae_core.widgets._validate import check_names
 
 MOST_DIGITS = 12  # buttons in a row, and about 20 kB each for 5,000 weights
 
 
-def _shuffled(count: int, shuffle: int) -> np.ndarray:
+def shuffled(count: int, shuffle: int) -> np.ndarray:
     """The order of the draws, as js/bound_explorer.js makes it: mulberry32, Fisher and Yates.
 
     Shuffle 0 is the order in which they were drawn.
@@ -65,6 +67,18 @@ class BoundExplorer(BrowserWidget):
         "heaviest first."
     )
     STATE: ClassVar[tuple[str, ...]] = ("k", "digit", "shuffle")
+    PYTHON: ClassVar[str] = """
+    import math
+
+    @shuffle!=0 from vae_core.widgets.bound_explorer import shuffled
+
+    k, rows = {{k}}, log_weights[:, {{digit}}].double()
+    @shuffle!=0 rows = rows[shuffled(len(rows), {{shuffle}})]
+    blocks = rows[: len(rows) // k * k].reshape(-1, k).logsumexp(1) - math.log(k)
+    log_likelihood = (rows.logsumexp(0) - math.log(len(rows))).item()
+    print(f"bound {blocks.mean().item():.4f} nats, first block {blocks[0].item():.4f}")
+    print(f"log P(X) from all draws {log_likelihood:.4f} nats")
+    """
 
     k = traitlets.Int(1).tag(sync=True)
     digit = traitlets.Int(0).tag(sync=True)
@@ -111,6 +125,7 @@ class BoundExplorer(BrowserWidget):
             },
             blobs=[weights, digits],
             k=min(5, draws),
+            source=_sources.lines(log_weights=(None, "the log weights [draws, images]")),
         )
 
     @traitlets.validate("k", "digit")
@@ -123,9 +138,17 @@ class BoundExplorer(BrowserWidget):
                 raise ValueError(f"{name} must be {low} to {high}; got {value}")
         return int(value)
 
+    def ranges(self) -> dict[str, Rule]:
+        """Draws and digits there are; any order."""
+        return {
+            "k": whole(1, self.payload["draws"]),
+            "digit": whole(0, len(self.payload["names"]) - 1),
+            "shuffle": whole(0, 2**31 - 1),
+        }
+
     def ordered(self) -> Tensor:
         """The chosen image's log weights in the order shown, nats in float64: [draws]."""
-        order = torch.from_numpy(_shuffled(len(self._weights), self.shuffle))
+        order = torch.from_numpy(shuffled(len(self._weights), self.shuffle))
         return self._weights[order, self.digit]
 
     def estimate(self) -> LogLikelihood:

@@ -16,9 +16,11 @@ from vae_core import _check
 from vae_core.data import binarize
 from vae_core.models import CVAE, Decoder
 from vae_core.widgets import _payload as payload
+from vae_core.widgets import _sources
 from vae_core.widgets._base import BrowserWidget
 from vae_core.widgets._models import decoder_spec
 from vae_core.widgets._random import normals
+from vae_core.widgets._share import FAR, Rule, among, between, whole
 from vae_core.widgets._validate import (
     check_codes,
     check_computable,
@@ -176,6 +178,11 @@ class ConditionalExplorer(BrowserWidget):
         check_data(data, tuple(model.shape))
         if model.classes != len(data.classes):
             raise ValueError(f"model has {model.classes} classes, data {len(data.classes)}")
+        source = _sources.lines(
+            cvae=(_sources.from_zoo(model), "the model of classes"),
+            completers=(_sources.each(completers), "the completers"),
+            test=(_sources.from_data(data.images, data.name, data.split), "the images"),
+        )
         images = binarize(data.images[:4000].cpu(), "fixed", seed=0)
         entries = check_entries(entries, len(images), 2, 12)
         model = copy.deepcopy(model).cpu().float().eval()
@@ -203,7 +210,7 @@ class ConditionalExplorer(BrowserWidget):
                 }
             )
             blobs += [packed_part[0] for packed_part in (own, prior) if packed_part]
-        self._x = images[entries]
+        self._x, self._entries = images[entries], entries
         digits = payload.pack_digits(self._x.to(torch.uint8))
         super().__init__(
             payload={
@@ -218,7 +225,46 @@ class ConditionalExplorer(BrowserWidget):
             },
             blobs=[*blobs, digits],
             given=specs[0]["name"],
+            source=source,
         )
+
+    def ranges(self) -> dict[str, Rule]:
+        """The classes, completers and digits there are."""
+        return {
+            "mode": among(MODES),
+            "z": between(-FAR, FAR),
+            "label": whole(0, len(self.payload["classes"]) - 1),
+            "given": among(spec["name"] for spec in self.payload["completers"]),
+            "digit": whole(0, len(self.payload["names"]) - 1),
+            "seed": whole(0, 2**32 - 1),
+        }
+
+    def python(self) -> str:
+        """Every class at ``z``, or the completions of the digit with the page's own draws."""
+        c = '@mode="completions" '
+        return f"""
+        import torch
+
+        {c}from vae_core.data import binarize
+        {c}from vae_core.widgets.reparameterization_explorer import normal_draws
+
+        @mode="classes" labels = torch.arange({len(self.payload["classes"])})
+        @mode="classes" z = torch.tensor({{{{z}}}}, dtype=torch.float32).expand(len(labels), 2)
+        @mode="classes" with torch.no_grad():
+        @mode="classes"     decoded = cvae.mean(z, labels)
+        @mode="classes" large = decoded[{{{{label}}}}, 0]  # pixels from 0 to 1
+        @mode="classes" print(f"inked pixels of each class {{decoded.sum((1, 2, 3)).tolist()}}")
+        {c}model, entry = completers[{{{{given}}}}], {self._entries}[{{{{digit}}}}]
+        {c}x = binarize(test.images[:4000], "fixed", seed=0)[entry : entry + 1]
+        {c}noise = normal_draws({{{{seed}}}}, {AVERAGED} * model.latent_dim)
+        {c}noise = torch.tensor(noise, dtype=torch.float32).reshape({AVERAGED}, 1, -1)
+        {c}with torch.no_grad():
+        {c}    every = model.mean(model.prior(x).rsample(noise), x)[:, 0]
+        {c}mean = every.mean(0)
+        {c}single = (4 * every * (1 - every)).sum().item() / len(every)
+        {c}together = (4 * mean * (1 - mean)).sum().item()
+        {c}print(f"undecided pixels: {{single:.1f}} in one, {{together:.1f}} in the mean")
+        """
 
     @traitlets.validate("z")
     def _check_point(self, proposal: Any) -> list[float]:

@@ -18,6 +18,7 @@ from vae_core.symbolic._sheets import Sheet, sheets
 from vae_core.symbolic.library import derivation
 from vae_core.symbolic.tasks import TASKS
 from vae_core.widgets._base import BrowserWidget
+from vae_core.widgets._share import Rule, among
 
 MODES = ("whole", "blanks", "fault", "empty")
 HAND = "kl-by-hand"
@@ -109,7 +110,13 @@ class DerivationDesk(BrowserWidget):
     PICTURE: ClassVar[str] = (
         "The lines of a derivation, one below the other, with fields to change them."
     )
-    STATE: ClassVar[tuple[str, ...]] = ("sheet", "mode", "lines")
+    STATE: ClassVar[tuple[str, ...]] = ("sheet", "mode")
+    # What is typed is kept in the browser, and is in neither: no link sets a reader's lines.
+    PYTHON: ClassVar[str] = """
+    from vae_core.symbolic import desk
+
+    print(desk.own({{sheet}}))
+    """
 
     sheet = traitlets.Unicode().tag(sync=True)
     mode = traitlets.Unicode("whole").tag(sync=True)
@@ -164,6 +171,10 @@ class DerivationDesk(BrowserWidget):
             self.send({"id": number, "answer": desk.answer(content["request"])})
         except (KeyError, TypeError, ValueError) as error:
             self.send({"id": number, "failed": " ".join(str(error).split())})
+
+    def ranges(self) -> dict[str, Rule]:
+        """Any of its sheets, from any beginning."""
+        return {"sheet": among(self._sheets), "mode": among(MODES)}
 
     @traitlets.validate("sheet")
     def _check_sheet(self, proposal: Any) -> str:

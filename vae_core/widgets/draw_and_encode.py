@@ -16,8 +16,10 @@ from vae_core.data import binarize, to_float
 from vae_core.models import VAE
 from vae_core.objectives import elbo
 from vae_core.widgets import _payload as payload
+from vae_core.widgets import _sources
 from vae_core.widgets._base import BrowserWidget
 from vae_core.widgets._models import decoder_spec, embed, encoder_spec, likelihood_spec
+from vae_core.widgets._share import Rule, between, whole
 from vae_core.widgets._validate import check_codes, check_data, check_model, check_point
 
 SHELF = 30  # test digits to load, an equal number of each class
@@ -48,6 +50,7 @@ class DrawAndEncode(BrowserWidget):
         "that posterior at 1 and 2 sigma among the test codes in the latent plane."
     )
     STATE: ClassVar[tuple[str, ...]] = ("pixels", "noise")
+    RANGES: ClassVar[dict[str, Rule]] = {"pixels": whole(0, 255), "noise": between(-10.0, 10.0)}
 
     pixels = traitlets.List(traitlets.Int()).tag(sync=True)
     noise = traitlets.List(traitlets.Float()).tag(sync=True)
@@ -90,6 +93,7 @@ class DrawAndEncode(BrowserWidget):
             blobs=[labels, codes_blob, decoder[0], encoder[0], digits],
             pixels=data.images[first].flatten().tolist(),
             noise=[0.8, -0.6],
+            source=_sources.lines(vae=(_sources.from_zoo(model), "the model")),
         )
 
     @traitlets.validate("pixels")
@@ -103,6 +107,27 @@ class DrawAndEncode(BrowserWidget):
     @traitlets.validate("noise")
     def _check_noise(self, proposal: Any) -> list[float]:
         return check_point(proposal["value"], "noise")
+
+    def python(self) -> str:
+        """The ELBO of the pixels seen; Bernoulli ones are 0 or 1."""
+        binary = self.payload["likelihood"]["kind"] == "bernoulli"
+        height, width = self.payload["shape"]
+        return f"""
+        import torch
+
+        from vae_core import data, objectives
+
+        pixels = {{{{pixels}}}}
+        x = torch.tensor(pixels, dtype=torch.uint8).reshape(1, 1, {height}, {width})
+        x = {'data.binarize(x, "threshold")' if binary else "data.to_float(x)"}
+        with torch.no_grad():
+            q = vae.encode(x)
+            noise = torch.tensor([[{{{{noise}}}}]], dtype=torch.float32)
+            bound = objectives.elbo(vae, x, noise=noise)
+        print(f"mean {{q.mean[0].tolist()}}, sigma {{q.sigma[0].tolist()}}")
+        print(f"reconstruction {{bound.reconstruction.item():.2f}}, KL {{bound.kl.item():.2f}}, "
+              f"ELBO {{bound.total.item():.2f}} nats")
+        """
 
     def image(self) -> Tensor:
         """``pixels`` as the model takes them, float32 [1, 1, h, w]; Bernoulli ones are 0 or 1."""

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from vae_core._plot import ACCENT, CLASSES, STYLE
 from vae_core.evaluation import GaussianQ, OneLatent, Terms
 from vae_core.widgets._base import BrowserWidget
+from vae_core.widgets._share import Rule, among, between
 
 # name -> (what the button says, the model)
 POSTERIORS: dict[str, tuple[str, OneLatent]] = {
@@ -42,6 +43,11 @@ class ELBOExplorer(BrowserWidget):
         "at minus the ELBO: minus log P(X) plus the gap, and minus reconstruction plus KL."
     )
     STATE: ClassVar[tuple[str, ...]] = ("posterior", "mean", "sigma")
+    RANGES: ClassVar[dict[str, Rule]] = {
+        "posterior": among(POSTERIORS),
+        "mean": between(*LIMITS["mean"]),
+        "sigma": between(*LIMITS["sigma"]),
+    }
 
     posterior = traitlets.Unicode("gaussian").tag(sync=True)
     mean = traitlets.Float(-0.5).tag(sync=True)
@@ -91,6 +97,17 @@ class ELBOExplorer(BrowserWidget):
     def best_q(self) -> GaussianQ:
         """What the button "Best Q" goes to from here."""
         return self.model.best_q((self.mean, self.sigma))
+
+    def python(self) -> str:
+        """A line for each model, of which one is shown, and its terms."""
+        models = "".join(
+            f'@posterior="{name}" model = OneLatent("{m.decoder}", x={m.x}, sigma={m.sigma})\n'
+            for name, (_, m) in POSTERIORS.items()
+        )
+        return (
+            f"from vae_core.evaluation import OneLatent\n\n{models}"
+            "terms = model.terms(({{mean}}, {{sigma}}))\nprint(terms)"
+        )
 
     def figure(self) -> Figure:
         """The densities, and the two ways of adding up -ELBO."""

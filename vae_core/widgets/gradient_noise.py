@@ -15,6 +15,7 @@ from vae_core import _check
 from vae_core._plot import ACCENT, INK
 from vae_core.evaluation import GradientLaw, ScalarVAE
 from vae_core.widgets._base import BrowserWidget
+from vae_core.widgets._share import Rule, among, whole
 
 LARGEST = 64  # images in a batch, and draws of each
 ESTIMATES = 1000  # behind a histogram
@@ -45,6 +46,14 @@ class GradientNoise(BrowserWidget):
     STATE: ClassVar[tuple[str, ...]] = (
         "batch", "draws", "parameter", "hold_z", "equal_cost", "seed",
     )  # fmt: skip
+    RANGES: ClassVar[dict[str, Rule]] = {
+        "batch": among(2**k for k in range(LARGEST.bit_length())),
+        "draws": among(2**k for k in range(LARGEST.bit_length())),
+        "parameter": among(("decoder", "encoder")),
+        "hold_z": among((False, True)),
+        "equal_cost": among((False, True)),
+        "seed": whole(0, 2**31 - 1),
+    }
 
     batch = traitlets.Int(8).tag(sync=True)
     draws = traitlets.Int(4).tag(sync=True)
@@ -78,6 +87,17 @@ class GradientNoise(BrowserWidget):
     def _check_parameter(self, proposal: Any) -> str:
         self.case.law(proposal["value"])
         return str(proposal["value"])
+
+    def python(self) -> str:
+        """The law of the case that is shown."""
+        return (
+            "from vae_core.evaluation import ScalarVAE\n\n"
+            f"case = {self.case!r}\n"
+            "law = case.law({{parameter}}, hold_z={{hold_z}})\n"
+            "deviation = law.standard_deviation({{batch}}, {{draws}})\n"
+            'print(f"true gradient {law.truth:.4f}, mean of estimates {law.mean:.4f}, "\n'
+            '      f"their standard deviation {deviation:.4f}")'
+        )
 
     def law(self) -> GradientLaw:
         """The exact law of the gradient that is shown."""

@@ -14,6 +14,7 @@ from vae_core import evaluation
 from vae_core._plot import ACCENT, CLASSES, INK
 from vae_core.distributions import DiagonalGaussian
 from vae_core.widgets._base import BrowserWidget
+from vae_core.widgets._share import Rule, among, between
 
 MEAN_REACH = 3.0  # mu lies in [-3, 3]
 SIGMA_RANGE = (0.05, 3.0)
@@ -51,6 +52,32 @@ class KLExplorer(BrowserWidget):
         "marked."
     )
     STATE: ClassVar[tuple[str, ...]] = ("mu", "sigma", "mode", "direction")
+    RANGES: ClassVar[dict[str, Rule]] = {
+        "mu": between(-MEAN_REACH, MEAN_REACH),
+        "sigma": between(*SIGMA_RANGE),
+        "mode": among(MODES),
+        "direction": among(DIRECTIONS),
+    }
+    PYTHON: ClassVar[str] = """
+    import torch
+    @mode="peaks" @direction="forward" from torch.distributions import Normal
+
+    @mode="prior" from vae_core.distributions import DiagonalGaussian
+    @mode="peaks" from vae_core import evaluation
+    @mode="peaks" from vae_core.widgets.kl_explorer import two_peaks
+
+    mu, sigma = torch.tensor([[{{mu}}], [{{sigma}}]], dtype=torch.float64)
+    @mode="prior" divergence = DiagonalGaussian(mu, sigma.log()).kl()
+    @mode="prior" printed = sigma**2 + mu**2 - sigma.log() - 0.5
+    @mode="prior" print(f"printed formula {printed.item():.4f}")
+    @mode="peaks" P = two_peaks()
+    @mode="peaks" @direction="reverse" mu, log_sigma = mu.squeeze(), sigma.log().squeeze()
+    @mode="peaks" @direction="reverse" divergence = evaluation.reverse_divergence(P, mu, log_sigma)
+    @mode="peaks" @direction="forward" log_p, log_q = P.log_prob, Normal(mu, sigma).log_prob
+    @mode="peaks" @direction="forward" on_line = evaluation.divergence_on_line
+    @mode="peaks" @direction="forward" divergence = on_line(log_p, log_q, -12.0, 12.0)
+    print(f"divergence {float(divergence):.4f} nats")
+    """
 
     mu = traitlets.Float(1.0).tag(sync=True)
     sigma = traitlets.Float(0.5).tag(sync=True)

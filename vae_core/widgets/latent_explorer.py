@@ -14,9 +14,11 @@ from torch import Tensor
 from vae_core import _check
 from vae_core._plot import draw_plane, medians
 from vae_core.widgets import _payload as payload
+from vae_core.widgets import _sources
 from vae_core.widgets._base import BrowserWidget
 from vae_core.widgets._models import decoder_spec, embed
 from vae_core.widgets._payload import LatentModel
+from vae_core.widgets._share import FAR, Rule, among, between
 from vae_core.widgets._validate import (
     check_data,
     check_keys,
@@ -51,6 +53,20 @@ class LatentExplorer(BrowserWidget):
         "from A to B."
     )
     STATE: ClassVar[tuple[str, ...]] = ("z", "model_name", "start", "end", "walk")
+    PYTHON: ClassVar[str] = """
+    import torch
+
+    from vae_core.data import to_float
+
+    model = models[{{model_name}}]
+    z = torch.tensor([{{z}}], dtype=torch.float32)
+    with torch.no_grad():
+        decoded = model.mean(z)[0, 0]  # the digit at z, pixels from 0 to 1
+        distances = (model.embed(to_float(test.images)) - z).norm(dim=1)
+    nearest = int(distances.argmin())
+    print(f"nearest test digit {nearest}, a {test.classes[test.labels[nearest]]}, "
+          f"at distance {distances[nearest].item():.2f}")
+    """
 
     z = traitlets.List(traitlets.Float(), [0.0, 0.0]).tag(sync=True)
     model_name = traitlets.Unicode().tag(sync=True)
@@ -90,6 +106,10 @@ class LatentExplorer(BrowserWidget):
         present = [point for point in middle if np.isfinite(point).all()]
         # A third beyond the first two classes' medians, so that the walk hides no class's label.
         start, end = ((1.35 * point).tolist() for point in (present[0], present[:2][-1]))
+        source = _sources.lines(
+            models=(_sources.each(models), "the models"),
+            test=(_sources.from_data(data.images, data.name, data.split), "the images"),
+        )
         super().__init__(
             payload={
                 "models": specs,
@@ -104,6 +124,7 @@ class LatentExplorer(BrowserWidget):
             start=start,
             end=end,
             walk=WALK,
+            source=source,
         )
         self._labels = data.labels.cpu().numpy()
 
@@ -122,6 +143,17 @@ class LatentExplorer(BrowserWidget):
         if names and proposal["value"] not in names:
             raise ValueError(f"model_name must be one of {names}, got {proposal['value']!r}")
         return str(proposal["value"])
+
+    def ranges(self) -> dict[str, Rule]:
+        """The models there are, and points of their planes."""
+        point = between(-FAR, FAR)
+        return {
+            "z": point,
+            "model_name": among(spec["name"] for spec in self.payload["models"]),
+            "start": point,
+            "end": point,
+            "walk": between(0.0, 1.0),
+        }
 
     @torch.no_grad()
     def decode(self, z: Tensor, name: str | None = None) -> Tensor:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from vae_core import maps
 from vae_core._plot import ACCENT, CLASSES, INK
 from vae_core.widgets._base import BrowserWidget
+from vae_core.widgets._share import Rule, among, between, whole
 from vae_core.widgets._validate import check_point
 
 REACH = 3.5  # |z| of a point, in each direction
@@ -59,6 +60,23 @@ class MapExplorer(BrowserWidget):
         "three marked points, A, B and C, are shown before and after the map."
     )
     STATE: ClassVar[tuple[str, ...]] = ("map_name", "points", "chosen")
+    RANGES: ClassVar[dict[str, Rule]] = {
+        "map_name": among(maps.MAPS),
+        "points": between(-REACH, REACH),
+        "chosen": whole(0, len(LETTERS) - 1),
+    }
+    PYTHON: ClassVar[str] = """
+    import torch
+
+    from vae_core import maps
+
+    g = maps.MAPS[{{map_name}}]
+    z = torch.tensor({{points}}, dtype=torch.float64)[:, : g.dim]
+    x, base, stretch = g(z), maps.log_normal(z).exp(), g.log_stretch(z).exp()
+    density = base / stretch
+    for k, letter in enumerate("ABC"):
+        print(f"{letter}: P(z) {base[k]:.4g}, stretch {stretch[k]:.4g}, P(x) {density[k]:.4g}")
+    """
 
     map_name = traitlets.Unicode("ring").tag(sync=True)
     points = traitlets.List([list(point) for point in POINTS]).tag(sync=True)

@@ -16,6 +16,7 @@ from vae_core.evaluation import GaussianQ, QuantileMap
 from vae_core.evaluation._quantile_map import DENSITIES, TWO_GAUSSIANS
 from vae_core.widgets._base import BrowserWidget
 from vae_core.widgets._payload import Blob
+from vae_core.widgets._share import Rule, among, between
 
 CASES = ("mixture", "gumbel", "logistic")
 SIGMAS = (0.005, 0.5)
@@ -73,6 +74,23 @@ class PosteriorExplorer(BrowserWidget):
         "axes."
     )
     STATE: ClassVar[tuple[str, ...]] = ("density", "sigma", "x", "best", "zoom")
+    RANGES: ClassVar[dict[str, Rule]] = {
+        "density": among(CASES),
+        "sigma": between(*SIGMAS),
+        "x": between(-100.0, 100.0),  # the page holds it within f(-3) and f(3)
+        "best": among((False, True)),
+        "zoom": among((False, True)),
+    }
+    PYTHON: ClassVar[str] = """
+    from vae_core.evaluation import QuantileMap
+
+    model, x, sigma = QuantileMap({{density}}), {{x}}, {{sigma}}
+    @best=False q = model.given_q(x, sigma)  # the appendix's
+    @best=True q = model.best_q(x, sigma)
+    evidence, elbo = model.log_marginal(x, sigma), model.elbo(x, sigma, q)
+    print(f"log P(X) {evidence:.4f}, ELBO {elbo:.4f}, gap {evidence - elbo:.3g} nats")
+    print(f"mean gap over the data {model.mean_gap(sigma):.3g} nats")
+    """
 
     density = traitlets.Unicode("mixture").tag(sync=True)
     sigma = traitlets.Float(0.3).tag(sync=True)

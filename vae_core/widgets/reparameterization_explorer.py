@@ -15,6 +15,7 @@ from scipy.special import expit
 from vae_core import _check
 from vae_core._plot import ACCENT, CLASSES, INK
 from vae_core.widgets._base import BrowserWidget
+from vae_core.widgets._share import Rule, among, between, whole
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
@@ -134,6 +135,26 @@ class ReparameterizationExplorer(BrowserWidget):
     STATE: ClassVar[tuple[str, ...]] = (
         "function", "parameter", "mu", "sigma", "epsilon", "seed", "draws",
     )  # fmt: skip
+    RANGES: ClassVar[dict[str, Rule]] = {
+        "function": among(FUNCTIONS),
+        "parameter": among(PARAMETERS),
+        "mu": between(-REACH, REACH),
+        "sigma": between(LEAST, MOST),
+        "epsilon": between(-10.0, 10.0),
+        "seed": whole(0, 2**32 - 1),
+        "draws": whole(0, LIMIT),
+    }
+    PYTHON: ClassVar[str] = """
+    from vae_core.widgets.reparameterization_explorer import gradients, normal_draws
+
+    f, parameter, mu, sigma = {{function}}, {{parameter}}, {{mu}}, {{sigma}}
+    here = gradients(f, parameter, mu, sigma, [{{epsilon}}])
+    print(f"exact {here.exact:.4f}; at this draw: score function {here.score_function[0]:.4f}, "
+          f"path-wise {here.path_wise[0]:.4f}")
+    @draws!=0 many = gradients(f, parameter, mu, sigma, normal_draws({{seed}}, {{draws}}))
+    @draws!=0 print(f"mean of {{draws}}: score function {many.score_function.mean():.4f}, "
+    @draws!=0       f"path-wise {many.path_wise.mean():.4f}")
+    """
 
     function = traitlets.Unicode("square").tag(sync=True)
     parameter = traitlets.Unicode("mu").tag(sync=True)

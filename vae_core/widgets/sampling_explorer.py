@@ -13,12 +13,13 @@ from matplotlib.figure import Figure
 from vae_core._plot import ACCENT, CLASSES
 from vae_core.widgets._base import BrowserWidget
 from vae_core.widgets._random import normal_pairs
+from vae_core.widgets._share import Rule, among, between, whole
 
 RUNS, MOST, LARGEST = 20, 10_000, 20  # runs, draws in each, dimensions
 SIGMAS, WIDTHS = (0.25, 2.0), (0.5, 2.0)
 MISS = 0.3  # by how many of its standard deviations Q misses the posterior's mean
 PROPOSALS = ("prior", "posterior")
-RANGES = {"d": (1, LARGEST), "n": (1, MOST), "run": (0, RUNS - 1), "seed": (0, 2**31 - 1)}
+COUNTS = {"d": (1, LARGEST), "n": (1, MOST), "run": (0, RUNS - 1), "seed": (0, 2**31 - 1)}
 _LOG_2PI = math.log(2 * math.pi)
 
 
@@ -69,6 +70,22 @@ class SamplingExplorer(BrowserWidget):
         "them make up the estimate."
     )
     STATE: ClassVar[tuple[str, ...]] = ("d", "sigma", "n", "proposal", "width", "run", "seed")
+    RANGES: ClassVar[dict[str, Rule]] = {
+        **{name: whole(low, high) for name, (low, high) in COUNTS.items()},
+        "sigma": between(*SIGMAS),
+        "width": between(*WIDTHS),
+        "proposal": among(PROPOSALS),
+    }
+    PYTHON: ClassVar[str] = """
+    from vae_core.widgets import SamplingExplorer
+
+    numbers = SamplingExplorer(
+        d={{d}}, sigma={{sigma}}, n={{n}}, proposal={{proposal}}, width={{width}}, seed={{seed}}
+    ).numbers
+    run = {{run}}
+    print(f"log P(X) {numbers.exact:.3f} nats, exact; D[P(z|X)||q] {numbers.divergence:.3f} nats")
+    print(f"error {numbers.errors[run]:+.3f} nats, effective size {numbers.effective[run]:.1f}")
+    """
 
     d = traitlets.Int(20).tag(sync=True)
     sigma = traitlets.Float(0.5).tag(sync=True)
@@ -92,10 +109,10 @@ class SamplingExplorer(BrowserWidget):
             **state,
         )
 
-    @traitlets.validate(*RANGES)
+    @traitlets.validate(*COUNTS)
     def _check_count(self, proposal: Any) -> int:
         name, value = proposal["trait"].name, proposal["value"]
-        low, high = RANGES[name]
+        low, high = COUNTS[name]
         if not low <= value <= high:
             raise ValueError(f"{name} must be from {low} to {high}, got {value}")
         return int(value)

@@ -14,12 +14,15 @@ from torch import Tensor
 
 from vae_core import _check
 from vae_core._plot import ACCENT, INK, draw_plane
+from vae_core.data import load
 from vae_core.distributions import GaussianLikelihood
 from vae_core.evaluation import TradeOff, trade_off
 from vae_core.models import VAE
 from vae_core.widgets import _payload as payload
+from vae_core.widgets import _sources
 from vae_core.widgets._base import BrowserWidget
 from vae_core.widgets._models import decoder_spec, likelihood_spec, posteriors
+from vae_core.widgets._share import FAR, Rule, among, between, whole
 from vae_core.widgets._validate import check_data, check_model, check_point, latents
 
 
@@ -53,6 +56,19 @@ class SigmaExplorer(BrowserWidget):
         "right."
     )
     STATE: ClassVar[tuple[str, ...]] = ("sigma", "digit", "z")
+    PYTHON: ClassVar[str] = """
+    import torch
+
+    from vae_core import evaluation
+
+    model = models[{{sigma}}]
+    z = torch.tensor([{{z}}], dtype=torch.float32)
+    with torch.no_grad():
+        decoded = model.mean(z)[0, 0]  # the digit at z, pixels from 0 to 1
+    point = evaluation.trade_off(model, images)
+    print(f"rate {point.rate.value:.2f} nats, squared error {point.squared_error.value:.2f}")
+    print(f"-ELBO {point.negative_elbo.value:.1f} nats, {point.active} active latents")
+    """
 
     sigma = traitlets.Float(1.0).tag(sync=True)
     digit = traitlets.Int(-1, min=-1).tag(sync=True)
@@ -72,6 +88,7 @@ class SigmaExplorer(BrowserWidget):
             if tuple(model.shape) != tuple(models[0].shape):
                 raise ValueError(f"models[{k}] makes images {model.shape}, not {models[0].shape}")
         check_data(data, models[0].shape)
+        own = points
         if points is None:
             points = [trade_off(model, data.images) for model in models]
         if not isinstance(points, Sequence) or not all(isinstance(p, TradeOff) for p in points):
@@ -97,6 +114,14 @@ class SigmaExplorer(BrowserWidget):
             blobs += parts
             specs.append({**spec, **_numbers(point)})
         self._labels = data.labels.cpu().numpy()
+        of_sigma = {sigma: models[k] for sigma, k in zip(self.sigmas, order, strict=True)}
+        source = _sources.lines(
+            models=(_sources.each(of_sigma), "the models"),
+            images=(
+                _measured(models[0], data, own),
+                "the images that points were measured on",
+            ),
+        )
         # The slider starts at the model with the best bound, at the first test digit.
         best = min(range(len(order)), key=lambda k: self.points[k].negative_elbo.value)
         super().__init__(
@@ -112,6 +137,7 @@ class SigmaExplorer(BrowserWidget):
             sigma=self.sigmas[best],
             digit=0,
             z=self._codes[best][0].tolist(),
+            source=source,
         )
 
     @torch.no_grad()
@@ -138,6 +164,14 @@ class SigmaExplorer(BrowserWidget):
     def index(self) -> int:
         """Which of ``sigmas`` is shown."""
         return min(range(len(self.sigmas)), key=lambda k: abs(self.sigmas[k] - self.sigma))
+
+    def ranges(self) -> dict[str, Rule]:
+        """The sigmas and digits there are, and points of the plane."""
+        return {
+            "sigma": among(self.sigmas),
+            "digit": whole(-1, len(self._labels) - 1),
+            "z": between(-FAR, FAR),
+        }
 
     @traitlets.validate("z")
     def _check_point(self, proposal: Any) -> list[float]:
@@ -187,6 +221,16 @@ class SigmaExplorer(BrowserWidget):
         row.set_axis_off()
         row.set_title("one digit, σ growing from left to right", fontsize=9, pad=3)
         return figure
+
+
+def _measured(model: VAE, data: Any, points: Sequence[TradeOff] | None) -> str | None:
+    """The images behind the points as code: those shown, or all of the split they are of."""
+    shown = _sources.from_data(data.images, data.name, data.split)
+    if points is None or shown is None:
+        return shown and f"{shown}.images"
+    code, _, _ = shown.partition(".first(")
+    rate = trade_off(model, load(data.name, data.split).images).rate.value
+    return f"{code}.images" if math.isclose(rate, points[0].rate.value, rel_tol=1e-6) else None
 
 
 def _numbers(point: TradeOff) -> dict[str, Any]:

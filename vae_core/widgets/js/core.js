@@ -430,15 +430,32 @@ function countLive(mark, by) {
 const LIVE_WITHIN = 2000;
 
 function mountStatic(render, kind) {
-  document.querySelectorAll(`.vae-static[data-widget="${kind}"]:not([data-mounted])`).forEach((el) => {
+  document.querySelectorAll(`.vae-static[data-widget="${kind}"]`).forEach((el, place) => {
+    if ("mounted" in el.dataset) return;
     el.dataset.mounted = "";
     const state = JSON.parse(el.querySelector('script[type="application/json"]').textContent);
     const model = staticModel(state);
     el.__model = model;
     el.hidden = liveViews.get(el.dataset.mark) > 0;
-    const show = () => { if (!el.hidden) render({ model, el: node("div", {}, el) }); };
-    if (el.closest(".jp-OutputArea")) setTimeout(show, LIVE_WITHIN);
-    else show();
+    let host, shown;
+    const show = () => { if (!el.hidden) shown = render({ model, el: host = node("div", {}, el) }); };
+    if (!isPage(el)) { setTimeout(show, el.closest(".jp-OutputArea") ? LIVE_WITHIN : 0); return; }
+    const link = model.link = shareLink(place ? `${kind}-${place + 1}` : kind, model, state.share?.ranges ?? {}, el);
+    link.restore();
+    show();
+    // A reload comes back to where the reader was.
+    if (link.named() && performance.getEntriesByType("navigation")[0]?.type === "navigate") shown?.then(link.goTo, () => {});
+    // Another link to this page was followed: the widget is made anew from what it says.
+    addEventListener("hashchange", async () => {
+      if (!link.named()) { link.follow(); return; }
+      const close = await shown?.catch(() => null);
+      if (close && link.restore()) {
+        close();
+        host.remove();
+        show();
+      }
+      link.goTo();
+    });
   });
 }
 
@@ -466,6 +483,7 @@ async function frame(model, el, label, build) {
   try {
     await build(root, undo);
     status.remove();
+    shareFoot(root, model);
   } catch (error) {
     root.replaceChildren(node("p", { className: "vw-status", textContent: error.message }));
     el.parentElement?.setAttribute("data-failed", ""); // the book then shows the still picture

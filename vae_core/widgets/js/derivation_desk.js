@@ -26,7 +26,7 @@ class Desk {
     this.mode = model.get("mode");
     this.build();
     this.say = announcer(root, 200);
-    const given = model.get("lines");
+    const given = model.get("lines") ?? [];
     this.open(given.length ? given : null);
     this.traits = traits(model, ["sheet", "mode", "lines"], () => this.pulled());
     this.offerBreaking(undo);
@@ -53,7 +53,7 @@ class Desk {
     this.stop = button(actions, "Stop", () => this.python.stop(), { hidden: true });
     this.add = button(actions, "Add a line", () => this.insert(this.lines.length));
     button(actions, "Start over", () => this.startOver());
-    button(actions, "Copy as Python", () => this.copyPython());
+    button(actions, "Copy my lines", () => this.copyPython());
     this.status = node("p", { className: "vw-note vw-desk-status", role: "status" }, this.root);
     this.progress = node("progress", { max: 1, hidden: true, "aria-label": "Loading Python" }, this.root);
     this.result = node("div", { className: "vw-result" }, this.root);
@@ -137,7 +137,7 @@ class Desk {
   pulled() {
     this.sheet = this.sheets.find(({ id }) => id === this.model.get("sheet")) ?? this.sheet;
     this.mode = this.model.get("mode");
-    const lines = this.model.get("lines");
+    const lines = this.model.get("lines") ?? [];
     this.open(lines.length ? lines : null);
   }
 

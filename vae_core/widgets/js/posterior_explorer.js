@@ -143,11 +143,13 @@ class PosteriorView {
     Object.assign(this, { root, maps, cases, sigmas, codes });
     this.curves = new Map();
     for (const name of QM_TRAITS) this[name] = model.get(name);
+    this.hold(); // a link may say an X that this density has not
     const low = Math.log(sigmas[0]), high = Math.log(sigmas[1]);
     this.places = Array.from({ length: 17 }, (_, k) => Math.exp(low + k / 16 * (high - low)));
     this.build();
     this.say = announcer(root);
     this.traits = traits(model, QM_TRAITS, (name, value) => this.pull(name, value));
+    if (this.x !== model.get("x")) this.traits.push({ x: this.x });
     const charts = [this.data, this.codesChart, this.decay];
     undo.push(() => { this.traits.close(); charts.forEach((chart) => chart.close()); });
     undo.push(followTheme(root, (theme) => { charts.forEach((chart) => chart.setTheme(theme)); }));
