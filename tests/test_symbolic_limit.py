@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -131,6 +132,28 @@ def test_without_threads_there_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert within(lambda: sum(range(10)), 1e-9) == 45
+
+
+def test_a_stop_that_python_swallows_comes_again_without_a_word(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Python prints what is raised in a finaliser and goes on: the first stop is lost there."""
+
+    class Slow:
+        def __del__(self) -> None:
+            until = time.monotonic() + 0.4
+            while time.monotonic() < until:
+                pass
+
+    def work() -> None:
+        Slow()
+        forever()
+
+    usual = sys.unraisablehook
+    with pytest.raises(OutOfTimeError):
+        within(work, 0.1)
+    assert sys.unraisablehook is usual
+    assert capsys.readouterr().err == ""
 
 
 # ---- the workbench -----------------------------------------------------------------------------

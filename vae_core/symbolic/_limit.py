@@ -8,9 +8,11 @@ runs on. What it can't end is one long call of C code; SymPy's are short.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 __all__ = ["OutOfTimeError", "within"]
@@ -35,6 +37,26 @@ def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
 
     what = None if kind is None else ctypes.py_object(kind)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without a word about a stop that came in a callback of Python's own, which swallows it.
+
+    The next one is on its way.
+    """
+    usual = sys.unraisablehook
+
+    def hook(told: sys.UnraisableHookArgs, /) -> None:
+        if not issubclass(told.exc_type, _Stop):
+            usual(told)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        if sys.unraisablehook is hook:
+            sys.unraisablehook = usual
 
 
 def within(call: Callable[[], T], seconds: float) -> T:
@@ -80,7 +102,8 @@ def within(call: Callable[[], T], seconds: float) -> T:
                 continue
 
     try:
-        result = call()
+        with _quiet():
+            result = call()
     except Stop:
         end()
         raise OutOfTimeError(f"not done within {seconds:g} s") from None
