@@ -94,6 +94,11 @@ def show(browser: Browser) -> Iterator[Callable[..., Shown]]:
         widget = static.locator("section.vae-widget")
         for summary in widget.locator("summary").all():
             summary.click()
+        # A slider that waits for another choice: make that choice, so that it is tried as well.
+        for choice in widget.locator("button[aria-pressed=false]").all():
+            if widget.locator("input:disabled").count():
+                choice.click()
+        assert widget.locator("input:disabled").count() == 0
         return Shown(page, widget, context.new_cdp_session(page), errors)
 
     yield go

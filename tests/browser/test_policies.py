@@ -157,6 +157,8 @@ def test_still_pictures_stand_in_where_scripts_are_refused(
     assert len(stills) == widgets
     for still in stills:
         still.scroll_into_view_if_needed()
+        # It is fetched once it is near, and has no width before that.
+        opened.page.wait_for_function("(image) => image.complete", arg=still.element_handle())
         box = still.bounding_box()
         assert box is not None
         assert box["width"] > 300
