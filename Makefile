@@ -22,7 +22,7 @@ BESIDE := $(OWN) OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup zoo book pdf serve test check lint types unit nbval browser access \
+.PHONY: help setup zoo book quick page pdf serve test check lint types unit nbval browser access \
 	notebooks bench lock repository records mutants clean distclean zip lab colab classroom \
 	classroom-test live faults
 
@@ -67,6 +67,18 @@ zoo: setup
 book: zoo ## execute every chapter and build the book in _build/html
 	@$(RUN)jupyter-book build . -W -n --keep-going
 	@echo "The book: $(CURDIR)/$(PAGE)"
+
+# Pages alone, from results that exist: the engine may have changed since. QUICK=yes or a chapter's number.
+QUICK ?= yes
+SHOWN := _build/quick/_build/html
+
+quick: setup ## build the pages in a minute from the stored results, executing no chapter
+	@$(OWN) VAE_CORE_QUICK=$(QUICK) $(BIN)/jupyter-book build . -n --path-output _build/quick
+	@echo "Pages with results of earlier runs: $(CURDIR)/$(SHOWN)/index.html"
+
+page: ## execute one chapter (N=12) and build the pages, the others as in `make quick`
+	@test -n "$(N)" || { echo "Which chapter? make page N=12" >&2; exit 1; }
+	@$(MAKE) --no-print-directory quick QUICK=$(N)
 
 serve: book ## build, then serve the book on this machine (PORT=8000)
 	@echo "http://localhost:$(PORT) (stop with Ctrl-C)"

@@ -89,11 +89,15 @@ class TestCache:
         config = SimpleNamespace(
             nb_execution_mode="cache", nb_execution_timeout=60, nb_execution_allow_errors=False
         )
-        settings = SimpleNamespace(execution_cache_path=str(tmp_path / "cache"))
+        settings = SimpleNamespace(
+            execution_cache_path=str(tmp_path / "cache"), execution_excludepatterns=["left_*"]
+        )
         env = SimpleNamespace(
             doc2path=lambda name: str(tmp_path / f"{name}.ipynb"), mystnb_config=settings
         )
-        return SimpleNamespace(app=SimpleNamespace(config=config), env=env, folder=tmp_path)
+        return SimpleNamespace(
+            app=SimpleNamespace(config=config, srcdir=str(tmp_path)), env=env, folder=tmp_path
+        )
 
     def test_results_lie_where_the_build_looks_and_failures_do_not(
         self, book: Any, capsys: pytest.CaptureFixture[str]

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import nbformat
@@ -88,6 +88,12 @@ def side_by_side(
         yield done.get()
 
 
+def left_out(path: Path, env: BuildEnvironment) -> bool:
+    """Whether this notebook, named from the book's folder, is one that MyST-NB shall not run."""
+    patterns = env.mystnb_config.execution_excludepatterns  # type: ignore[attr-defined]
+    return any(PurePosixPath(path.as_posix()).match(pattern) for pattern in patterns)
+
+
 def fill_cache(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     """Execute the notebooks of these pages that the cache lacks."""
     config = app.config
@@ -97,7 +103,7 @@ def fill_cache(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     missing = []
     for docname in docnames:
         path = Path(env.doc2path(docname))
-        if path.suffix == ".ipynb":
+        if path.suffix == ".ipynb" and not left_out(path.relative_to(app.srcdir), env):
             try:
                 cache.match_cache_notebook(nbformat.read(path, as_version=4))
             except KeyError:
@@ -134,6 +140,6 @@ def fill_cache(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    # After the pages to read are counted (the default priority), before the first is read.
+    # When it is known what may be executed, before the first page is read.
     app.connect("env-before-read-docs", fill_cache, priority=900)
     return {"parallel_read_safe": True}

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import myst_nb.core.read
+import quick
 from docutils import nodes
 from filelock import FileLock, Timeout
 from myst_nb.sphinx_ import NbMetadataCollector
@@ -289,6 +290,9 @@ class Execution:
         Runs before MyST-NB opens the cache. The stamp is written before execution: a build that
         is interrupted leaves results of the new engine only, so the stamp never lies.
         """
+        if quick.wanted():  # shows results of the engine as it was, and says so
+            self.stale = False
+            return
         configured = app.config.nb_execution_cache_path
         cache = Path(configured or Path(app.outdir).parent / ".jupyter_cache")
         stamp = cache / "engine.sha256"
@@ -354,7 +358,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # Before MyST-NB's own builder-inited handler (default priority 500) opens the cache.
     app.connect("builder-inited", execution.forget_stale_results, priority=100)
     app.connect("env-get-outdated", execution.outdated)
-    app.connect("env-before-read-docs", execution.count)
+    # After side_by_side has executed what it could: the time it took says nothing of the time left.
+    app.connect("env-before-read-docs", execution.count, priority=950)
     app.connect("doctree-read", execution.report)
     app.connect("config-inited", mathjax_without_fonts, priority=900)
     app.connect("source-read", fill_placeholders)

@@ -1,0 +1,82 @@
+"""A quick build: pages from results that exist already, so that text can be looked at in a minute.
+
+``VAE_CORE_QUICK=yes`` executes no chapter: one whose cells are those of its last execution is shown
+with the results of that run, widgets and all, whatever has changed in the package since; any other
+is shown with the outputs stored in its notebook, where a widget is a picture. ``VAE_CORE_QUICK=12``
+does the same, but executes chapter 12 as the package is now.
+
+The whole book (``make book``) is never built this way: it executes what is not up to date.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from jupyter_cache import get_cache
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.errors import ConfigError
+
+VARIABLE = "VAE_CORE_QUICK"
+
+
+def wanted() -> str:
+    """'' for a whole build, 'yes' for a quick one, or the two digits of a chapter to execute."""
+    text = os.environ.get(VARIABLE, "").strip()
+    if text in ("", "yes"):
+        return text
+    if text.isdecimal() and 1 <= int(text) <= 99:
+        return f"{int(text):02}"
+    raise ConfigError(f"{VARIABLE} is yes or the number of a chapter, for example 12; got {text!r}")
+
+
+def borrow_results(app: Sphinx, config: Any) -> None:
+    """Let MyST-NB look into the results of the whole book's builds."""
+    if wanted():
+        config.nb_execution_cache_path = str(Path(app.srcdir, "_build", ".jupyter_cache"))
+
+
+def choose(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
+    """Leave out of the execution every notebook but the one that was named."""
+    if not (quick := wanted()):
+        return
+    settings: Any = env.mystnb_config  # type: ignore[attr-defined]
+    cache = get_cache(settings.execution_cache_path)
+    left_out, named = [], False
+    for docname in docnames:
+        path = Path(env.doc2path(docname))
+        if path.suffix != ".ipynb":
+            continue
+        try:
+            record = cache.match_cache_notebook(nbformat.read(path, as_version=4))
+        except KeyError:
+            record = None
+        if path.name.startswith(f"{quick}_"):
+            named = True
+            if record is not None:
+                cache.remove_cache(record.pk)  # a result of the package as it was
+        elif record is None:
+            left_out.append(path.relative_to(app.srcdir).as_posix())
+    if quick != "yes" and not named:
+        raise ConfigError(f"no chapter begins with the number {quick}")
+    settings.execution_excludepatterns = (*settings.execution_excludepatterns, *left_out)
+
+
+def outdated(
+    app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
+) -> list[str]:
+    """The notebooks are read every time: what they show may have come from another run since."""
+    if not wanted():
+        return []
+    return sorted(d for d in env.found_docs if env.doc2path(d).endswith(".ipynb"))
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("config-inited", borrow_results, priority=900)
+    app.connect("env-get-outdated", outdated)
+    # Before side_by_side executes what the cache lacks.
+    app.connect("env-before-read-docs", choose, priority=100)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
