@@ -159,6 +159,19 @@ def times(factor: float) -> Make:
     return make
 
 
+def plus(amount: float) -> Make:
+    """Add ``amount`` to what a function returns."""
+
+    def make(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def mutant(*arguments: Any, **options: Any) -> Any:
+            return function(*arguments, **options) + amount
+
+        return mutant
+
+    return make
+
+
 def wider(encode: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(encode)
     def mutant(*arguments: Any, **options: Any) -> DiagonalGaussian:

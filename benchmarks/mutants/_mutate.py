@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -31,6 +31,7 @@ class Found:
     late: int = 0  # mutants that were given up
     by_control: bool = False  # killed only by giving one side of its comparison the other's value
     trouble: str = ""  # why it could not be tried
+    kept: bool = False  # taken from the record, and not tried again
 
     @property
     def tried(self) -> int:
@@ -48,7 +49,14 @@ class Mutation:
         self.slices: dict[tuple[int, int], list[Statement]] = {}
         self.nulls: dict[tuple[int, frozenset[tuple[int, int]]], Outcome] = {}
 
-    def run(self, worlds: bool = True, local: bool = True) -> list[Found]:
+    def run(
+        self,
+        worlds: bool = True,
+        local: bool = True,
+        known: Sequence[Mapping[str, Any]] = (),
+    ) -> list[Found]:
+        """Try every claim but those of the same words that were killed in ``known``, a record."""
+        killed = {record["sentence"]: record for record in known if record["killed_by"]}
         with Recorded(self.chapter, self._begin, self.alike.note) as recorded:
             for occurrence, sentence in recorded.sentences.items():
                 statement = self.chapter.of_site[occurrence[0]]
@@ -56,6 +64,10 @@ class Mutation:
                 verdict = recorded.outcome.claims[occurrence]
                 if verdict != HOLDS:
                     found.trouble = f"unchanged, it {verdict}"
+                elif sentence in killed:
+                    for name in ("killed_by", "survived", "errors", "late", "by_control"):
+                        setattr(found, name, killed[sentence].get(name, getattr(found, name)))
+                    found.kept = True
                 self.found[occurrence] = found
             self.say(f"{len(self.found)} claims in {recorded.outcome.seconds:.0f} s")
             for key, error in recorded.outcome.errors:
@@ -112,7 +124,7 @@ class Mutation:
         return [
             occurrence
             for occurrence, found in self.found.items()
-            if not found.trouble
+            if not (found.trouble or found.kept)
             and len(found.killed_by) < ENOUGH
             and (world is None or self._touches(self._claim(occurrence), world))
         ]

@@ -19,6 +19,7 @@ from benchmarks.mutants._changes import (
     noise,
     one_step,
     other_split,
+    plus,
     shuffled_labels,
     swapped,
     term_too_many,
@@ -52,6 +53,7 @@ from vae_core.evaluation import (
 )
 from vae_core.objectives import _bounds
 from vae_core.symbolic import _derivation
+from vae_core.widgets.sampling_explorer import SamplingExplorer
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,11 @@ WORLDS: tuple[World, ...] = (
         "grid: no gap",
         "a divergence of zero on the grid of the posterior",
         {(_posterior, "true_posterior_grid"): with_field(divergence=lambda values: 0 * values)},
+    ),
+    World(
+        "exact - 5",
+        "an exact log P(X) five nats too low, where a widget estimates it",
+        {(SamplingExplorer, "_exact"): plus(-5.0)},
     ),
     World(
         "fits",
