@@ -326,15 +326,11 @@ NOTEBOOK = [
 ]
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
-    """What the command writes about a made-up notebook, by claim."""
-    folder = tmp_path_factory.mktemp("mutants")
-    cells = [{"cell_type": "code", "id": str(k), "source": s} for k, s in enumerate(NOTEBOOK)]
-    (folder / "01_made_up.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
+def tried(folder: Path, *options: str) -> tuple[str, dict]:
+    """What the command prints and writes of the made-up notebook in ``folder``."""
     command = [sys.executable, "-m", "benchmarks.mutants", str(folder / "01_made_up.ipynb")]
     done = subprocess.run(
-        [*command, "--results", str(folder / "claims.json")],
+        [*command, "--results", str(folder / "claims.json"), *options],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -342,8 +338,23 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
         timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "01_made_up: 3 of 6 claims killed" in done.stdout
-    record = _keep.read(folder / "claims.json")["01_made_up"]
+    return done.stdout, _keep.read(folder / "claims.json")["01_made_up"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the made-up notebook lies."""
+    folder = tmp_path_factory.mktemp("mutants")
+    cells = [{"cell_type": "code", "id": str(k), "source": s} for k, s in enumerate(NOTEBOOK)]
+    (folder / "01_made_up.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> dict[str, dict]:
+    """What the command writes about it, by claim."""
+    said, record = tried(folder)
+    assert "01_made_up: 3 of 6 claims killed" in said
     assert record["machine"]["threads"] == 1
     return {claim["sentence"]: claim for claim in record["claims"]}
 
@@ -413,6 +424,24 @@ def test_cheap_claims_of_a_chapter_are_all_killed() -> None:
     claims = json.loads(done.stdout)
     assert len(claims) >= 3
     assert all(claim["killed_by"] for claim in claims), _keep.survivors(claims)
+
+
+def test_the_rest_alone_is_tried_again(found: dict[str, dict], folder: Path) -> None:
+    path = folder / "claims.json"
+    record = _keep.read(path)
+    for claim in record["01_made_up"]["claims"]:
+        if claim["killed_by"]:
+            claim["killed_by"] = ["what was found before"]
+    path.write_text(json.dumps(record), "utf-8")
+    said, again = tried(folder, "--rest")
+    assert "01_made_up: 3 of 6 claims killed" in said
+    assert "shuffled labels: 0 of 2" in said  # the strong claim is not among them
+    for claim in again["claims"]:
+        before = found[claim["sentence"]]
+        if before["killed_by"]:
+            assert claim["killed_by"] == ["what was found before"]
+        else:
+            assert claim == before
 
 
 # --- the record -----------------------------------------------------------------------------------
