@@ -1,0 +1,66 @@
+// One line of the derivation desk.
+
+const deskLetter = (index) => (index >= 26 ? deskLetter(Math.floor(index / 26) - 1) : "") + String.fromCharCode(97 + (index % 26));
+const onlyRelation = (text) => /^\s*(>=|<=|=|≥|≤)?\s*(#.*)?$/u.test(text);
+
+// One line: a field with a copy of its text below it, in which a fault is underlined; the line set as
+// mathematics; and what the check said.
+class DeskLine {
+  constructor(desk, text) {
+    this.desk = desk;
+    this.item = node("li", { className: "vw-line" }, null);
+    this.name = node("span", { className: "vw-letter", "aria-hidden": "true" }, this.item);
+    const body = node("div", { className: "vw-line-body" }, this.item);
+    const field = node("div", { className: "vw-field" }, body);
+    this.copy = node("div", { className: "vw-copy", "aria-hidden": "true" }, field);
+    this.input = node("textarea", { rows: 1, spellcheck: false, autocomplete: "off", autocapitalize: "off", value: text }, field);
+    this.input.setAttribute("autocorrect", "off");
+    this.math = node("div", { className: "vw-math", tabIndex: -1 }, body);
+    this.said = node("p", { className: "vw-said", id: `desk-${desk.number}-${desk.made++}` }, body);
+    this.input.setAttribute("aria-describedby", this.said.id);
+    this.remove = button(this.item, "×", () => desk.remove(this), { className: "vw-remove" });
+    this.input.addEventListener("input", () => desk.edited(this));
+    this.input.addEventListener("focus", () => { desk.last = this; });
+    this.input.addEventListener("keydown", (event) => desk.key(this, event));
+  }
+
+  get text() { return this.input.value.replace(/\n/g, " "); }
+  get empty() { return onlyRelation(this.text); }
+
+  label(index, count) {
+    this.name.textContent = `(${deskLetter(index)})`;
+    this.input.setAttribute("aria-label", `Line ${deskLetter(index)}`);
+    this.remove.setAttribute("aria-label", `Remove line ${deskLetter(index)}`);
+    this.remove.disabled = count === 1;
+  }
+
+  // Set as mathematics, or the fault underlined. Only what stands behind the cursor is not yet wrong.
+  show() {
+    const text = this.input.value;
+    this.copy.textContent = `${text}\u200b`;
+    this.math.replaceChildren();
+    this.input.removeAttribute("aria-invalid");
+    this.fault = null;
+    if (this.empty || text.trim().startsWith("#")) return this.say("");
+    try {
+      const line = readLine(text, this.desk.names);
+      this.math.append(mathLine(line, this.desk.over));
+      if (line.reason) node("small", { textContent: line.reason }, this.math);
+      return this.say("");
+    } catch (fault) {
+      if (!(fault instanceof NotationFault)) throw fault;
+      this.fault = fault;
+      const shown = `${text} `; // a fault at the end gets a place of its own
+      this.copy.replaceChildren(shown.slice(0, fault.from));
+      node("span", { className: "vw-fault", textContent: shown.slice(fault.from, fault.to) }, this.copy);
+      this.copy.append(`${shown.slice(fault.to)}\u200b`);
+      this.input.setAttribute("aria-invalid", "true");
+      return this.say(fault.message, "reading");
+    }
+  }
+
+  say(text, state = "") {
+    this.said.textContent = text;
+    this.item.dataset.state = state;
+  }
+}
