@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from vae_core.symbolic import desk
+from vae_core.symbolic.entries import ENTRIES
 from vae_core.symbolic.tasks import TASKS
 from vae_core.widgets import DerivationDesk
 from vae_core.widgets._base import bundle
@@ -48,11 +49,46 @@ def test_an_exercises_solution_is_not_in_the_page(widget: DerivationDesk) -> Non
     assert sheet["goal"] == TASKS["elbo_chain"].goal
 
 
-@pytest.mark.parametrize("name", list(TASKS))
-def test_every_task_can_be_on_a_desk(name: str) -> None:
+@pytest.mark.parametrize("name", [*TASKS, *ENTRIES])
+def test_every_derivation_exercise_can_be_on_a_desk(name: str) -> None:
     made = DerivationDesk(exercises=[name])
-    assert made.payload["sheets"][0]["names"] == sorted(TASKS[name].names)
+    known = {**TASKS, **ENTRIES}[name]
+    assert made.payload["sheets"][0]["names"] == sorted(known.names)
     assert made.to_png().startswith(b"\x89PNG")
+
+
+def test_a_sheet_begins_as_its_mode_says(widget: DerivationDesk) -> None:
+    one = DerivationDesk(["elbo-two-terms"], ["elbo_chain", "lognormal_map"], by_hand=True)
+    whole = one.shown()
+    one.mode = "blanks"
+    assert [a == b for a, b in zip(whole, one.shown(), strict=True)] == [True, False, True]
+    one.mode = "fault"
+    assert sum(a != b for a, b in zip(whole, one.shown(), strict=True)) == 1
+    one.mode = "empty"
+    assert one.shown() == ["= "]
+    one.sheet = "lognormal_map"
+    assert one.shown() == [""] * 6
+    one.sheet = "kl-by-hand"
+    assert one.shown() == [""]
+
+
+@pytest.mark.parametrize(
+    ("sheet", "lines", "told"),
+    [
+        ("elbo-from-kl-2", ["= log P(X)"], "line (a) does not follow"),
+        ("elbo_chain", ["= log P(X) + 1"], "does not follow from the line before"),
+        ("lognormal_map", ["log(X) / w", "", "", "", "", ""], "'slope'"),
+        ("kl-by-hand", ["= mu^2"], "This is not the divergence"),
+    ],
+)
+def test_what_is_copied_runs(
+    widget: DerivationDesk, capsys: pytest.CaptureFixture[str], sheet: str, lines: list[str],
+    told: str,
+) -> None:  # fmt: skip
+    one = DerivationDesk(["elbo-from-kl"], ["elbo_chain", "lognormal_map"], by_hand=True)
+    one.sheet, one.lines = sheet, lines
+    exec(one.to_python(), {})
+    assert told in capsys.readouterr().out
 
 
 def test_traits(widget: DerivationDesk) -> None:
@@ -61,8 +97,10 @@ def test_traits(widget: DerivationDesk) -> None:
     one.sheet, one.lines = "elbo_chain", ["= E[log P(X)]"]
     assert one.shown() == ["= E[log P(X)]"]
     assert '"sheet": "elbo_chain"' in one.to_html()
-    assert "from log P(X)" in desk.own(one.sheet)
-    assert desk.own("elbo-from-kl-2").startswith("log P(X) - KL(Q(z) || P(z|X))")
+    assert one.to_python() == (
+        'from vae_core import exercises\n\nlines = [\n    "= E[log P(X)]",\n]\n'
+        'print(exercises.check("elbo_chain", lines))\n'
+    )
     for name, value in (("sheet", "no"), ("mode", "no"), ("lines", [1]), ("lines", ["x"] * 41)):
         with pytest.raises(ValueError, match=name):
             setattr(one, name, value)

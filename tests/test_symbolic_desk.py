@@ -10,11 +10,13 @@ import pytest
 import sympy as sp
 
 from vae_core import exercises, symbolic
-from vae_core.symbolic import Derivation, NotationError, Step, desk, parse
+from vae_core.symbolic import Derivation, NotationError, Step, _by_hand, desk, parse
 from vae_core.symbolic._by_hand import RIGHT, by_hand, lowest
 from vae_core.symbolic._faults import fault
+from vae_core.symbolic._missing import _constant
 from vae_core.symbolic._plain import plain
 from vae_core.symbolic._sheets import sheets
+from vae_core.symbolic.entries import ENTRIES
 from vae_core.symbolic.tasks import RULES, TASKS, judged, options
 
 NAMES = sorted(name for name in symbolic.DERIVATIONS if sheets(name))
@@ -97,7 +99,8 @@ def test_rows_keep_their_places() -> None:
     lines = ["= E[log P(X)]", "", "# a remark", "= E[log(P(X, z) / Q(z|X))]"]
     found = asked(kind="check", task="elbo_chain", lines=lines)
     assert [line["state"] for line in found["lines"]] == ["holds", "empty", "empty", "wrong"]
-    assert "line (b) does not follow" in found["lines"][3]["text"]
+    assert "line (d) does not follow" in found["lines"][3]["text"]  # as the page labels it
+    assert found["ended"] is None
     assert found["hints"] == [
         "The line before and this line differ by a divergence.",
         "The line before less this line is KL(Q(z|X) || P(z|X)).",
@@ -137,6 +140,9 @@ def test_a_form_that_is_not_asked_for() -> None:
         (["= log P(X)", "= foo", "= log P(X)"], ["holds", "unread", "unreached"]),
         ([">= log P(X) gap log P(X)"], ["wrong"]),
         (["= exp(exp(exp(exp(999))))"], ["undecided"]),
+        (["= log P(X)", "= exp(exp(exp(exp(999))))", "= X"], ["holds", "undecided", "unreached"]),
+        (["= 1 / 0"], ["undecided"]),
+        (["= "], ["empty"]),
         (["<script>alert(1)</script>"], ["unread"]),
         (["__import__('os').system('x')"], ["unread"]),
     ],
@@ -157,6 +163,8 @@ def test_anything_typed_gets_a_state(lines: list[str], states: list[str]) -> Non
         ({"kind": "check", "derivation": "elbo-two-terms", "part": 7, "lines": ["1"]}, "no such"),
         ({"kind": "check", "task": "elbo_chain", "lines": "= 1"}, "a list of strings"),
         ({"kind": "check", "task": "elbo_chain", "lines": ["= 1"] * 41}, "more than 40 lines"),
+        ({"kind": "check", "entries": "no", "lines": [""]}, "no exercise with entries"),
+        ({"kind": "check", "entries": "lognormal_map", "lines": [""]}, "6 lines are asked for"),
         ({"kind": "spoiled", "derivation": "elbo-two-terms", "step": 9, "mutant": 0}, "no step 9"),
     ],
 )  # fmt: skip
@@ -180,10 +188,9 @@ def test_a_verdict_does_not_depend_on_what_was_checked_before() -> None:
 # --- tasks ---------------------------------------------------------------------------------
 
 
-def test_every_derivation_exercise_that_is_a_chain_is_a_task() -> None:
+def test_every_derivation_exercise_can_be_judged() -> None:
     kinds = {e.name for e in exercises.EXERCISES.values() if e.kind == "derivation"}
-    assert kinds - set(TASKS) == {"lognormal_map"}  # a dict of expressions, and no chain
-    assert set(TASKS) <= kinds
+    assert kinds == {*TASKS, *ENTRIES}
     assert {task.rule for task in TASKS.values()} - {""} == set(RULES)
 
 
@@ -199,6 +206,37 @@ def test_a_tasks_ends_can_be_read(name: str) -> None:
     assert not verdict
     assert "does not follow" in verdict.found
     assert exercises.get(name).chapter == task.chapter
+
+
+LOGNORMAL = [
+    "log(X) / w", "1 / (w * X)", "-(1 + log(X) / w^2) / X", "= log(X) / (w^2 * X)", "1 / X",
+    "(15 + 12 * log(X) / w^2 + 4 * log(X)^2 / w^4) / (8 * X^2)",
+]  # fmt: skip
+
+
+def test_entries_are_judged_one_by_one() -> None:
+    found = asked(kind="check", entries="lognormal_map", lines=LOGNORMAL)
+    assert {line["state"] for line in found["lines"]} == {"holds"}
+    assert found["goal"] == "met"
+    lines = ["w * log(X)", "", "1 / (w *", "z", "1 / X", "int(exp(-z^4), z)"]
+    found = asked(kind="check", entries="lognormal_map", lines=lines)
+    states = [line["state"] for line in found["lines"]]
+    assert states == ["wrong", "empty", "unread", "wrong", "holds", "wrong"]
+    assert found["goal"] == "unknown"
+    assert found["lines"][0]["text"] == (
+        "expected: at X = 3.1, w = 0.6 the value 1.88567; found: 0.678841"
+    )
+    assert "an expression in X and w for 'd'" in found["lines"][3]["text"]
+    found = asked(kind="check", entries="lognormal_map", lines=[LOGNORMAL[0], *[""] * 5])
+    assert found["goal"] == "not yet"
+
+
+def test_entries_are_judged_as_the_exercise_does() -> None:
+    wrong = dict(zip(ENTRIES["lognormal_map"].keys, LOGNORMAL, strict=True)) | {"d": "1 / X"}
+    [failed] = [r for r in exercises.get("lognormal_map").check(wrong).results if not r.ok]
+    lines = list(wrong.values())
+    said = asked(kind="check", entries="lognormal_map", lines=lines)["lines"][3]["text"]
+    assert said == f"expected: {failed.expected}; found: {failed.found}"
 
 
 # --- a formula by hand ---------------------------------------------------------------------
@@ -225,7 +263,7 @@ def test_the_printed_formula_trains_a_narrower_prior() -> None:
         ("(sigma^2 + mu^2 - 1) / 2 + log sigma", "different"),
         ("exp(exp(exp(sigma)))", "different"),
         ("P(X)", "unread"), ("mu +", "unread"), ("X^2", "unread"), ("1/0", "unread"),
-        ("E[log P(X)]", "unread"),
+        ("E[log P(X)]", "unread"), ("= mu", "different"),
     ],
 )  # fmt: skip
 def test_a_formula_is_what_it_is(formula: str, state: str) -> None:
@@ -233,6 +271,20 @@ def test_a_formula_is_what_it_is(formula: str, state: str) -> None:
     assert found["state"] == state
     assert found["text"]
     json.dumps(found, allow_nan=False)
+
+
+def test_a_formula_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_by_hand, "SECONDS", 0.5)
+    found = by_hand("E[log(z^2 + 1)]")
+    assert found == {"state": "undecided", "text": "this was not decided within 0.5 s of work"}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.5, "1/2"), (math.log(2) / 3, "log(2) / 3"), (0.3712345678901, "about 0.371235"), (3, "3")],
+)
+def test_a_constant_is_named_only_where_it_is_one(value: float, text: str) -> None:
+    assert _constant(value) == text
 
 
 def test_a_formula_without_a_minimum_settles_nowhere() -> None:

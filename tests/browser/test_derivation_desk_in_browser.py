@@ -24,6 +24,7 @@ from vae_core import symbolic
 from vae_core.symbolic import desk
 from vae_core.symbolic._faults import fault, mutants
 from vae_core.symbolic._sheets import sheets
+from vae_core.symbolic.entries import ENTRIES
 from vae_core.symbolic.tasks import TASKS
 from vae_core.widgets import DerivationDesk
 
@@ -46,7 +47,9 @@ def folder(runtime: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
     root = tmp_path_factory.mktemp("desk")
     python_in_page.write(runtime, root / "_static" / "python")
     widget = DerivationDesk(
-        ["elbo-from-evidence", "elbo-two-terms"], ["elbo_chain", "kl_wide_prior"], by_hand=True
+        ["elbo-from-evidence", "elbo-two-terms"],
+        ["elbo_chain", "kl_wide_prior", "lognormal_map"],
+        by_hand=True,
     )
     head = python_in_page.meta("_static/python/", runtime)
     equation = '<div id="equation-elbo-two-terms">an equation</div>'
@@ -144,6 +147,29 @@ def test_a_formula_for_the_kl_term(visit: Callable[..., Visit]) -> None:
     opened.check()
 
 
+def test_entries_are_judged_one_by_one(visit: Callable[..., Visit]) -> None:
+    opened = visit()
+    choose(opened, "lognormal_map")
+    for index, text in enumerate(["log(X) / w", "1 / (w * X)", "-1 / X"]):
+        fields(opened).nth(index).fill(text)
+    found = checked(opened)
+    assert found["states"] == ["holds", "holds", "wrong", "", "", ""]
+    assert "expected: at X = 3.1, w = 0.6 the value" in found["said"][2]
+    assert "2 of 3 entries are right." in opened.page.locator(".vw-result").inner_text()
+    opened.check()
+
+
+def test_what_is_typed_while_python_comes_is_checked(visit: Callable[..., Visit]) -> None:
+    opened = visit()
+    choose(opened, "elbo_chain")
+    typed(opened, WRONG)
+    opened.page.locator(".vw-check-all").click()
+    fields(opened).nth(1).fill(RIGHT[1])  # Python takes seconds to come
+    opened.page.wait_for_function("() => vae.state().verdict !== ''", timeout=WAIT)
+    assert state(opened)["states"] == ["holds", "holds"]
+    opened.check()
+
+
 def test_same_verdicts_as_outside(visit: Callable[..., Visit]) -> None:
     """Every derivation of the book, whole and with its fault, mutated steps, the bank's answers."""
     questions: list[dict[str, Any]] = []
@@ -162,6 +188,10 @@ def test_same_verdicts_as_outside(visit: Callable[..., Visit]) -> None:
             lines = given.splitlines() if isinstance(given, str) else list(given)
             if all(isinstance(line, str) for line in lines):
                 questions.append({"kind": "check", "task": entry.exercise, "lines": lines})
+        if entry.exercise in ENTRIES:
+            given = entry.answer() if callable(entry.answer) else entry.answer
+            lines = [given.get(key, "") for key in ENTRIES[entry.exercise].keys]
+            questions.append({"kind": "check", "entries": entry.exercise, "lines": lines})
     every = []
     for name in symbolic.DERIVATIONS:
         for index, step in enumerate(symbolic.derivation(name).steps):

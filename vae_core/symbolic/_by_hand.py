@@ -10,6 +10,7 @@ import sympy as sp
 
 from vae_core.symbolic._compare import compare
 from vae_core.symbolic._interpretations import integration
+from vae_core.symbolic._limit import OutOfTimeError, within
 from vae_core.symbolic._nodes import Normal
 from vae_core.symbolic._parse import NotationError, parse
 from vae_core.symbolic._plain import plain
@@ -21,6 +22,7 @@ Z = sp.Symbol("z", real=True)
 NAMES = {"mu": MU, "sigma": SIGMA}
 RIGHT = (SIGMA**2 + MU**2 - 1) / 2 - sp.log(SIGMA)
 DATA_VARIANCE = 5.0  # of the one number that chapter 4's small model is trained on
+SECONDS = 15.0  # of work for one formula
 FAR = 14.0  # |log sigma| or |mu| beyond which a formula has no minimum
 Function = Callable[[float, float], float]
 
@@ -134,11 +136,19 @@ def settles(f: Function, v: float = DATA_VARIANCE) -> dict[str, float] | None:
 def by_hand(formula: str) -> dict[str, Any]:
     """What a reader's formula in mu and sigma is, as JSON: see the keys below.
 
-    state: unread, equal, constant (a constant apart: the same gradients) or different. text: one
-    sentence. minimum: of the formula alone. settles: as :func:`settles`, with the divergence's own.
+    state: unread, equal, constant (a constant apart: the same gradients), different, or undecided
+    where that takes too long. text: one sentence. minimum: of the formula alone. settles: as
+    :func:`settles`. sound: that of the divergence.
     """
     try:
-        expression = parse(formula, NAMES, Normal(Z, MU, SIGMA**2))
+        return within(lambda: _by_hand(formula), SECONDS)
+    except OutOfTimeError:
+        return {"state": "undecided", "text": f"this was not decided within {SECONDS:g} s of work"}
+
+
+def _by_hand(formula: str) -> dict[str, Any]:
+    try:
+        expression = parse(formula.strip().removeprefix("="), NAMES, Normal(Z, MU, SIGMA**2))
         value = integration().of(expression)
         unknown = value.free_symbols - {MU, SIGMA}
         if unknown:

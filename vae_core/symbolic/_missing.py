@@ -18,6 +18,7 @@ __all__ = ["difference"]
 
 POINTS = 3
 NEAR = 1e-9
+SMALL = 120
 MOST = 14  # terms that are tried, alone and in pairs
 FACTORS = tuple(map(sp.Rational, ("1", "-1", "2", "-2", "1/2", "-1/2")))
 
@@ -61,6 +62,16 @@ def _same(one: Sequence[float], other: Sequence[float]) -> bool:
 def _written(terms: Sequence[tuple[Any, Any]], q: Any, names: Any) -> str:
     """A sum of (factor, term), in plain notation."""
     return plain(nodes.written(*[c * t for c, t in terms]), q, names)
+
+
+def _constant(value: float) -> str:
+    """``value`` in plain notation where it is made of small numbers, log 2 and log pi."""
+    found = sp.nsimplify(value, [sp.log(2), sp.log(sp.pi)], tolerance=1e-12)
+    # Any number has a fraction that near, with large parts: only small ones mean something.
+    small = all(abs(n.p) <= SMALL and n.q <= SMALL for n in found.atoms(sp.Rational))
+    if small and abs(float(found) - value) <= NEAR * max(1, value):
+        return plain(found)
+    return f"about {value:.6g}"
 
 
 def _kind(term: Any) -> str:
@@ -115,8 +126,7 @@ def difference(
             f"{one[0].upper()}{one[1:]} is {ratio} times {two}.",
         )
     if _same(gap, [gap[0]] * POINTS):
-        size = sp.nsimplify(gap[0], [sp.log(2), sp.log(sp.pi)], tolerance=1e-12)
-        short = plain(abs(size)) if len(str(size)) < 20 else f"{abs(gap[0]):.6g}"
+        short = _constant(abs(gap[0]))
         more = "more" if gap[0] > 0 else "less"
         return (
             f"{one[0].upper()}{one[1:]} and {two} differ by a constant.",

@@ -6,27 +6,37 @@ It runs in a page (Pyodide) and in a notebook's kernel alike, and needs SymPy al
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sympy as sp
 
 from vae_core.symbolic import _nodes as nodes
+from vae_core.symbolic import entries
 from vae_core.symbolic._by_hand import by_hand
 from vae_core.symbolic._derivation import _usual
 from vae_core.symbolic._faults import spoiled
+from vae_core.symbolic._limit import OutOfTimeError, within
 from vae_core.symbolic._missing import difference
-from vae_core.symbolic._parse import NOTATION, parse
+from vae_core.symbolic._parse import NotationError, parse
+from vae_core.symbolic._render import letter
 from vae_core.symbolic._sheets import sheets
 from vae_core.symbolic._workbench import Workbench, workbench
-from vae_core.symbolic.library import DERIVATIONS, derivation
+from vae_core.symbolic.library import derivation
 from vae_core.symbolic.tasks import TASKS, judged, lines_of, options
 
-__all__ = ["answer", "by_hand", "check", "checked", "own"]
+__all__ = ["answer", "by_hand", "check", "checked"]
 
 SECONDS = 15.0
 MOST = 40  # lines
 STATES = {"✓": "holds", "·": "unreached"}
+UNDECIDED = ("was not decided", "could not be computed", "could not be proved")
+UNREAD = (
+    "cannot be read",
+    "could not be read",
+)  # by the notation, and by what is known of densities
+ENDS = ("cannot be read", "was not decided within", "could not be computed")
 
 
 def answer(request: str) -> str:
@@ -34,6 +44,7 @@ def answer(request: str) -> str:
 
     - ``{"kind": "check", "task": NAME, "lines": [...]}``, or ``"derivation": NAME, "part": 0`` in
       place of ``"task"``: see :func:`check`;
+    - ``{"kind": "check", "entries": NAME, "lines": [...]}``: a line for each entry, in their order;
     - ``{"kind": "by hand", "formula": TEXT}``: see ``by_hand``;
     - ``{"kind": "derivation", "derivation": NAME}``: the verdicts on the book's own lines;
     - ``{"kind": "spoiled", "derivation": NAME, "step": 0, "mutant": 0}``: the verdict on a step of
@@ -50,6 +61,8 @@ def answer(request: str) -> str:
         lines = asked.get("lines")
         if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
             raise ValueError("the lines are a list of strings")
+        if "entries" in asked:
+            return json.dumps(_check_entries(str(asked["entries"]), lines))
         return json.dumps(check(asked, lines, final=asked.get("final") is not False))
     if asked.get("kind") == "derivation":
         report = derivation(str(asked["derivation"])).verify()
@@ -64,23 +77,6 @@ def checked(name: str, lines: Sequence[str], part: int = 0) -> Workbench:
     """The verdicts on ``lines`` as a derivation of the book, or an exercise, called ``name``."""
     sheet = {"task": name} if name in TASKS else {"derivation": name, "part": part}
     return _asked(sheet, lines_of(lines), True)[0]
-
-
-def own(sheet: str) -> str:
-    """The verdicts on the book's own lines of a desk's sheet; of an exercise, its two ends."""
-    if sheet in TASKS:
-        return f"from {TASKS[sheet].left}\nto   {TASKS[sheet].goal}"
-    name, _, number = sheet.rpartition("-")
-    if sheet not in DERIVATIONS and name in DERIVATIONS and number.isdigit():
-        parts, part = sheets(name), int(number) - 1
-    else:
-        name, parts, part = sheet, sheets(sheet) if sheet in DERIVATIONS else (), 0
-    if not 0 <= part < len(parts):
-        return NOTATION
-    chosen = parts[part]
-    verdicts = checked(name, chosen.lines, part).verdicts
-    rows = [f"{line}\n  {said}" for line, said in zip(chosen.lines, verdicts, strict=False)]
-    return "\n".join([chosen.start, *rows])
 
 
 def _asked(
@@ -111,29 +107,31 @@ def check(sheet: Mapping[str, Any], lines: Sequence[str], final: bool = True) ->
     lines: one entry for each of the given ones: ``state`` (holds, wrong, unread, undecided,
     unreached, empty) and ``text``. goal: met, form (equal, but not in the form that is asked for),
     not yet, undecided, or unknown where a line is wrong. lacks: what the form lacks. hints: none or
-    two sentences.
+    two sentences. ended: the index of the line at which the check ended early, or None.
+
+    A line is called by its place among the given ones, as a page labels it.
     """
     kept = [index for index, line in enumerate(lines) if lines_of([line])]
     rows = [{"state": "empty", "text": ""} for _ in lines]
     result: dict[str, Any] = {"lines": rows, "goal": "unknown", "lacks": "", "hints": []}
+    result["ended"] = None
     if not kept:
         return result
     if len(kept) > MOST:
         raise ValueError(f"more than {MOST} lines are not checked")
     texts = [lines[index] for index in kept]
     bench, lacks, used = _asked(sheet, texts, final)
-    if len(bench.verdicts) == 1 and bench.verdicts[0].startswith("✗ this could not be computed"):
-        rows[kept[0]] = {"state": "undecided", "text": bench.verdicts[0][2:]}
-        return result
     for index, verdict in zip(kept, bench.verdicts, strict=False):
-        rows[index] = {"state": _state(verdict), "text": _sentence(verdict[2:])}
+        rows[index] = {"state": _state(verdict), "text": _sentence(verdict[2:], kept)}
+        if result["ended"] is None and any(sign in verdict for sign in ENDS):
+            result["ended"] = index
     for index in kept[len(bench.verdicts) :]:
         rows[index] = {"state": "unreached", "text": "this line was not reached"}
     if len(bench.verdicts) > len(kept):
         said = bench.verdicts[-1]
         result["goal"] = (
             ("form" if lacks else "met") if said.startswith("✓")
-            else "undecided" if "was not decided" in said else "not yet"
+            else "undecided" if any(sign in said for sign in UNDECIDED) else "not yet"
         )  # fmt: skip
     result["lacks"] = lacks
     if lacks:
@@ -150,15 +148,50 @@ def _state(verdict: str) -> str:
     for sign, state in STATES.items():
         if verdict.startswith(sign):
             return state
-    if "cannot be read" in verdict:
+    if any(sign in verdict for sign in UNREAD):
         return "unread"
-    return "undecided" if "was not decided within" in verdict else "wrong"
+    return "undecided" if any(sign in verdict for sign in UNDECIDED) else "wrong"
 
 
-def _sentence(text: str) -> str:
-    """A verdict without LaTeX: the page shows it as text."""
+def _sentence(text: str, kept: Sequence[int]) -> str:
+    """A verdict without LaTeX (the page shows it as text), with the page's letters for lines."""
+    places = {letter(number): letter(index) for number, index in enumerate(kept)}
+    text = re.sub(r"line \((\w+)\)", lambda m: f"line ({places.get(m[1], m[1])})", text)
     head, found, _ = text.partition(" is an inequality whose gap, ")
     return f"{head}{found.rstrip(', ')} is not known to be non-negative" if found else text
+
+
+def _check_entries(name: str, lines: Sequence[str]) -> dict[str, Any]:
+    """As :func:`check`, for expressions that have nothing to do with one another."""
+    if name not in entries.ENTRIES:
+        raise ValueError(f"no exercise with entries is called {name!r}")
+    keys = list(entries.ENTRIES[name].keys)
+    if len(lines) != len(keys):
+        raise ValueError(f"{len(keys)} lines are asked for, one each for {', '.join(keys)}")
+    rows = [_entry(name, key, line) for key, line in zip(keys, lines, strict=True)]
+    states = {row["state"] for row in rows}
+    goal = (
+        "met" if states == {"holds"} else "not yet" if states <= {"holds", "empty"} else "unknown"
+    )
+    return {"lines": rows, "goal": goal, "lacks": "", "hints": [], "ended": None}
+
+
+def _entry(name: str, key: str, line: str) -> dict[str, str]:
+    text = line.partition("#")[0].strip().removeprefix("=")
+    if not text.strip():
+        return {"state": "empty", "text": ""}
+    try:
+        wrong = within(lambda: entries.judged(name, key, entries.read(name, text)), SECONDS)
+    except NotationError as error:
+        return {"state": "unread", "text": f"{key} cannot be read: {error}"}
+    except OutOfTimeError:
+        return {"state": "undecided", "text": f"{key} was not decided within {SECONDS:g} s of work"}
+    except (ArithmeticError, MemoryError, NotImplementedError, RecursionError, ValueError) as error:
+        told = " ".join(str(error).split()) or type(error).__name__
+        return {"state": "undecided", "text": f"{key} could not be computed: {told}"}
+    if wrong is None:
+        return {"state": "holds", "text": f"{key} is right"}
+    return {"state": "wrong", "text": f"expected: {wrong[0]}; found: {wrong[1]}"}
 
 
 def _hints(bench: Workbench, used: Mapping[str, Any]) -> tuple[str, str] | None:

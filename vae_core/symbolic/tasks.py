@@ -6,6 +6,7 @@ judge alike. It needs SymPy alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +21,7 @@ from vae_core.symbolic._workbench import Workbench, workbench
 
 __all__ = ["TASKS", "Task", "Verdict", "judged", "lines_of", "options", "symbols"]
 
+NOTHING = re.compile(r"\s*(>=|<=|=|≥|≤)?\s*(#.*)?", re.DOTALL)
 CLOSED = ("KL", "D[", "E[", "E_", "int(")
 X, z = sp.symbols("X z", real=True)
 
@@ -109,8 +111,8 @@ def options(task: Task) -> dict[str, Any]:
 
 
 def lines_of(lines: Sequence[str]) -> list[str]:
-    """The lines that say something: neither empty nor a remark alone."""
-    return [line for line in lines if line.strip() and not line.strip().startswith("#")]
+    """The lines that say something: no empty ones, nor a relation or a remark alone."""
+    return [line for line in lines if not NOTHING.fullmatch(line)]
 
 
 def judged(name: str, lines: Sequence[str], final: bool = True, **more: Any) -> Verdict:

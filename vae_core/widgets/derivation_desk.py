@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import matplotlib
@@ -15,10 +15,11 @@ from vae_core.symbolic._derivation import Derivation
 from vae_core.symbolic._faults import fault
 from vae_core.symbolic._nodes import Density, TangentGap
 from vae_core.symbolic._sheets import Sheet, sheets
+from vae_core.symbolic.entries import ENTRIES
 from vae_core.symbolic.library import derivation
 from vae_core.symbolic.tasks import TASKS
 from vae_core.widgets._base import BrowserWidget
-from vae_core.widgets._share import Rule, among
+from vae_core.widgets._share import Rule, among, fill
 
 MODES = ("whole", "blanks", "fault", "empty")
 HAND = "kl-by-hand"
@@ -85,14 +86,45 @@ def _task(name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _entries(name: str) -> dict[str, Any]:
+    """The sheet of an exercise that asks for a few expressions."""
+    given = ENTRIES[name]
+    return {
+        "id": name, "kind": "entries", "ref": {"entries": name}, "title": given.title, "label": "",
+        "before": given.before, "start": given.given, "goal": "", "names": sorted(given.names),
+        "over": "", "densities": False, "keys": list(given.keys.items()), "begin": given.begin,
+    }  # fmt: skip
+
+
+_HAND = {
+    "id": HAND, "kind": "hand", "ref": {}, "title": "Your own KL term", "label": "", "start": "",
+    "goal": "", "names": ["mu", "sigma"], "over": "", "densities": False,
+}  # fmt: skip
+
+
+def _code(sheet: Mapping[str, Any]) -> tuple[str, str]:
+    """What judges a sheet's ``lines``: an import, and an expression."""
+    if sheet["kind"] == "derivation":
+        name, part = sheet["ref"]["derivation"], sheet["ref"]["part"]
+        more = f", part={part}" if part else ""
+        return "from vae_core.symbolic import desk", f'desk.checked("{name}", lines{more})'
+    if sheet["kind"] == "hand":
+        return "from vae_core.symbolic import desk", "desk.by_hand(lines[0])"
+    given = "lines"
+    if sheet["kind"] == "entries":
+        keys = ", ".join(f'"{key}"' for key, _ in sheet["keys"])
+        given = f"dict(zip([{keys}], lines))"
+    return "from vae_core import exercises", f'exercises.check("{sheet["id"]}", {given})'
+
+
 class DerivationDesk(BrowserWidget):
     """An editor for derivations in plain notation, with a verdict on every line.
 
     Args:
         derivations: names of the book's derivations (``symbolic.DERIVATIONS``) to be opened in it:
             whole, to try to break a line; with blanks; with one wrong line; or empty.
-        exercises: names of derivation exercises (``symbolic.tasks.TASKS``), judged as
-            ``exercises.check`` judges them.
+        exercises: names of derivation exercises (``symbolic.tasks.TASKS``, and
+            ``symbolic.entries.ENTRIES``), judged as ``exercises.check`` judges them.
         by_hand: whether a reader may try a formula of their own for the KL term.
 
     In the book's pages Python and SymPy run in the page itself, once the reader asks; in a notebook
@@ -111,12 +143,7 @@ class DerivationDesk(BrowserWidget):
         "The lines of a derivation, one below the other, with fields to change them."
     )
     STATE: ClassVar[tuple[str, ...]] = ("sheet", "mode")
-    # What is typed is kept in the browser, and is in neither: no link sets a reader's lines.
-    PYTHON: ClassVar[str] = """
-    from vae_core.symbolic import desk
-
-    print(desk.own({{sheet}}))
-    """
+    # What is typed is kept in the browser, and is Python's to see; no link sets a reader's lines.
 
     sheet = traitlets.Unicode().tag(sync=True)
     mode = traitlets.Unicode("whole").tag(sync=True)
@@ -137,26 +164,17 @@ class DerivationDesk(BrowserWidget):
                 raise ValueError(f"the plain notation has no words for {chain.name!r}")
             found += [_sheet(name, part, len(parts), one) for part, one in enumerate(parts)]
         for name in _names("exercises", exercises):
-            if name not in TASKS:
+            if name in ENTRIES:
+                found.append(_entries(name))
+            elif name in TASKS:
+                found.append(_task(name))
+            else:
                 raise ValueError(
-                    f"no derivation exercise is called {name!r}; there are {', '.join(TASKS)}"
+                    f"no derivation exercise is called {name!r}; there are "
+                    f"{', '.join([*TASKS, *ENTRIES])}"
                 )
-            found.append(_task(name))
         if by_hand:
-            found.append(
-                {
-                    "id": HAND,
-                    "kind": "hand",
-                    "ref": {},
-                    "title": "Your own KL term",
-                    "label": "",
-                    "start": "",
-                    "goal": "",
-                    "names": ["mu", "sigma"],
-                    "over": "",
-                    "densities": False,
-                }
-            )
+            found.append(dict(_HAND))
         if not found:
             raise ValueError("a desk needs a derivation, an exercise, or by_hand=True")
         self._sheets = {one["id"]: one for one in found}
@@ -195,12 +213,36 @@ class DerivationDesk(BrowserWidget):
         if self.lines:
             return list(self.lines)
         one = self._sheets[self.sheet]
-        return list(one.get("lines", ()))
+        if one["kind"] == "entries":
+            return [""] * len(one["keys"])
+        if one["kind"] != "derivation" or self.mode == "empty":
+            return ["" if one["kind"] == "hand" else "= "]
+        lines = list(one["lines"])
+        if self.mode == "blanks":
+            return [f"{x.split()[0]} " if k in one["blanks"] else x for k, x in enumerate(lines)]
+        if self.mode == "fault" and one["fault"] is not None:
+            lines[one["fault"]["index"]] = one["fault"]["line"]
+        return lines
+
+    def python(self) -> str:
+        """The lines as they stand, and what judges them."""
+        codes = {name: _code(sheet) for name, sheet in self._sheets.items()}
+        imports = [f'@sheet="{name}" {code[0]}' for name, code in codes.items()]
+        prints = [f'@sheet="{name}" print({code[1]})' for name, code in codes.items()]
+        return "\n".join([*imports, "", "lines = {{lines}}", *prints])
+
+    def to_python(self) -> str:
+        """The lines that are shown, and what judges them, as Python."""
+        return fill(self.share["python"], {"sheet": self.sheet, "lines": self.shown()})
 
     def figure(self) -> Figure:
         """The open sheet's lines, as they are typed."""
         one = self._sheets[self.sheet]
-        rows = [one["title"], one["start"], *self.shown()]
+        lines = self.shown()
+        if one["kind"] == "entries":
+            lines = [f"{key} = {x}" for (key, _), x in zip(one["keys"], lines, strict=False)]
+        start = f"{one.get('before', '')} {one['start']}".strip()
+        rows = [one["title"], start, *lines]
         if one["kind"] == "task":
             rows.append(f"goal: {one['goal']}")
         with matplotlib.rc_context(STYLE):

@@ -7,6 +7,7 @@ const DESK_NOTES = {
   fault: "One of these lines is wrong. Find it, and put it right.",
   empty: "Each line is compared with the one before it; the last should be the goal.",
   task: "An exercise of this chapter, checked here as in the notebook.",
+  entries: "An exercise of this chapter, checked here as in the notebook: each entry by itself.",
   hand: "Type a formula for the KL term of one latent dimension, in mu and sigma.",
 };
 // What a button inserts; ¤ is where the cursor goes.
@@ -26,8 +27,10 @@ class Desk {
     this.mode = model.get("mode");
     this.build();
     this.say = announcer(root, 200);
-    const given = model.get("lines") ?? [];
+    // In a page what was typed is in the browser's own store; a kernel says it itself.
+    const given = this.python instanceof KernelPython ? model.get("lines") ?? [] : [];
     this.open(given.length ? given : null);
+    model.set("lines", this.texts); // for Copy as Python
     this.traits = traits(model, ["sheet", "mode", "lines"], () => this.pulled());
     this.offerBreaking(undo);
     undo.push(() => { this.run++; this.traits.close(); if (this.python instanceof KernelPython) this.python.close(); });
@@ -36,7 +39,7 @@ class Desk {
   build() {
     const bar = node("div", { className: "vw-bar" }, this.root);
     this.select = node("select", { className: "vw-select", "aria-label": "Derivation" }, bar);
-    for (const [kind, label] of [["derivation", "From this chapter"], ["task", "Exercises"], ["hand", "Your own formula"]]) {
+    for (const [kind, label] of [["derivation", "From this chapter"], ["task", "Exercises"], ["entries", "Exercises"], ["hand", "Your own formula"]]) {
       const own = this.sheets.filter((sheet) => sheet.kind === kind);
       if (!own.length) continue;
       const group = node("optgroup", { label }, this.select);
@@ -53,11 +56,9 @@ class Desk {
     this.stop = button(actions, "Stop", () => this.python.stop(), { hidden: true });
     this.add = button(actions, "Add a line", () => this.insert(this.lines.length));
     button(actions, "Start over", () => this.startOver());
-    button(actions, "Copy my lines", () => this.copyPython());
     this.status = node("p", { className: "vw-note vw-desk-status", role: "status" }, this.root);
     this.progress = node("progress", { max: 1, hidden: true, "aria-label": "Loading Python" }, this.root);
     this.result = node("div", { className: "vw-result" }, this.root);
-    this.code = node("textarea", { className: "vw-code", readOnly: true, hidden: true, rows: 6, "aria-label": "The derivation as Python" }, this.root);
     const help = node("details", {}, this.root);
     node("summary", { textContent: "Notation, keys" }, help);
     node("pre", { className: "vw-notation", textContent: this.notation }, help);
@@ -87,7 +88,8 @@ class Desk {
   }
 
   first() {
-    const { kind, lines = [], blanks = [], fault } = this.sheet;
+    const { kind, lines = [], blanks = [], fault, keys } = this.sheet;
+    if (kind === "entries") return keys.map(() => "");
     if (kind !== "derivation" || this.mode === "empty") return kind === "hand" ? [""] : ["= "];
     if (this.mode === "blanks") return lines.map((line, index) => (blanks.includes(index) ? `${line.split(" ")[0]} ` : line));
     if (this.mode === "fault" && fault) return lines.map((line, index) => (index === fault.index ? fault.line : line));
@@ -95,7 +97,7 @@ class Desk {
   }
 
   open(given = null) {
-    const { kind, title, start, goal, names, over, fault } = this.sheet;
+    const { kind, title, before = "from", start, goal, names, over, fault } = this.sheet;
     this.run++;
     this.names = names;
     this.over = over;
@@ -108,7 +110,7 @@ class Desk {
     }
     this.note.textContent = kind === "derivation" ? DESK_NOTES[this.mode] : DESK_NOTES[kind];
     this.ends.replaceChildren();
-    for (const [label, text] of [["from", start], ["to", goal]]) {
+    for (const [label, text] of [[before, start], ["to", goal]]) {
       if (!text || (kind === "derivation" && label === "to" && !["empty", "blanks"].includes(this.mode))) continue;
       const end = node("p", {}, this.ends);
       node("span", { className: "vw-end", textContent: label }, end);
@@ -118,7 +120,8 @@ class Desk {
     this.list.setAttribute("aria-label", title);
     this.fill(given ?? this.kept() ?? this.first());
     this.buildInserts();
-    this.add.hidden = kind === "hand";
+    this.add.hidden = ["hand", "entries"].includes(kind);
+    this.list.dataset.kind = kind;
   }
 
   fill(texts) {
@@ -131,14 +134,18 @@ class Desk {
   }
 
   get texts() { return this.lines.map(({ text }) => text); }
-  renumber() { this.lines.forEach((line, index) => line.label(index, this.lines.length)); }
+  renumber() { this.lines.forEach((line, index) => line.label(index, this.lines.length, this.sheet.keys?.[index])); }
   push() { this.traits?.push({ sheet: this.sheet.id, mode: this.mode, lines: this.texts }); }
 
+  // Lines that were this sheet's are not those of another that the kernel opens.
   pulled() {
+    const before = JSON.stringify(this.texts), { sheet, mode } = this;
     this.sheet = this.sheets.find(({ id }) => id === this.model.get("sheet")) ?? this.sheet;
     this.mode = this.model.get("mode");
-    const lines = this.model.get("lines") ?? [];
-    this.open(lines.length ? lines : null);
+    const lines = this.model.get("lines") ?? [], old = JSON.stringify(lines) === before;
+    if (old && sheet === this.sheet && mode === this.mode) return;
+    this.open(lines.length && !old ? lines : null);
+    if (old) this.push();
   }
 
   choose(id, mode = null) {
@@ -159,7 +166,7 @@ class Desk {
   buildInserts() {
     const own = this.names.filter((name) => !["X", "Y", "z", "pi"].includes(name));
     const density = this.sheet.densities;
-    const chosen = DESK_INSERTS.filter(([, text]) => density || !/[PQ]\(/.test(text)).filter(([label]) => this.sheet.kind !== "hand" || !["∫", "≥ … gap", "E[ ]", "KL( ‖ )", "𝒩"].includes(label));
+    const chosen = DESK_INSERTS.filter(([, text]) => density || !/[PQ]\(/.test(text)).filter(([label]) => !["hand", "entries"].includes(this.sheet.kind) || !["≥ … gap", "E[ ]", "KL( ‖ )", "∫", "𝒩"].includes(label));
     const list = [...chosen, ...own.map((name) => [NOTATION_LETTERS[name] ?? name, name])];
     this.inserts.replaceChildren();
     for (const [label, text] of list) {
@@ -190,6 +197,7 @@ class Desk {
 
   // Several lines that were pasted become several lines.
   split(line) {
+    if (this.add.hidden) { line.input.value = line.text; return; }
     const [head, ...rest] = line.input.value.split("\n").filter((text) => text.trim());
     line.input.value = head ?? "";
     const at = this.lines.indexOf(line) + 1;
@@ -221,9 +229,12 @@ class Desk {
   key(line, event) {
     const index = this.lines.indexOf(line), { key } = event;
     if (key === "Enter" && (event.ctrlKey || event.metaKey)) this.checkAll();
-    else if (key === "Enter" && this.sheet.kind === "hand") this.checkAll();
+    else if (key === "Enter" && this.add.hidden) {
+      if (index + 1 < this.lines.length) this.lines[index + 1].input.focus();
+      else this.checkAll();
+    }
     else if (key === "Enter" && !event.shiftKey) this.insert(index + 1);
-    else if (key === "Backspace" && line.empty && this.lines.length > 1 && !event.repeat && line.input.value.trim().length <= 2) this.remove(line);
+    else if (key === "Backspace" && line.empty && !this.add.hidden && this.lines.length > 1 && !event.repeat && line.input.value.trim().length <= 2) this.remove(line);
     else if (event.altKey && (key === "ArrowUp" || key === "ArrowDown")) this.lines[index + (key === "ArrowUp" ? -1 : 1)]?.input.focus();
     else return;
     event.preventDefault();
@@ -243,13 +254,11 @@ class Desk {
 
   clear() {
     this.result.replaceChildren();
-    this.code.hidden = true;
     delete this.root.dataset.verdict;
   }
 
   async checkAll() {
     if (!this.python || this.busy) return;
-    const run = ++this.run;
     this.busy = true;
     this.check.disabled = true;
     this.clear();
@@ -260,12 +269,13 @@ class Desk {
         await this.python.load((text) => this.stage(text));
         this.progress.hidden = true;
       }
+      const run = ++this.run; // what was typed while Python came is what is checked
       this.stop.hidden = !this.python.canStop;
       slow = setTimeout(() => { this.status.textContent = "This line takes long. You can stop it."; }, DESK_SLOW);
       this.status.textContent = "Checking…";
       if (this.sheet.kind === "hand") await this.checkFormula(run);
       else await this.checkLines(run);
-      this.status.textContent = "";
+      this.status.textContent = run === this.run ? "" : "A line was changed meanwhile. Press Check again.";
     } catch (error) {
       const stopped = error instanceof StoppedByReader;
       this.status.textContent = stopped ? "Stopped. The lines without a verdict were not decided." : error.message;
@@ -293,13 +303,22 @@ class Desk {
     const filled = texts.flatMap((text, index) => (text.trim() && !text.trim().startsWith("#") ? [index] : []));
     if (!filled.length) { this.finish({ lines: [], goal: "unknown", hints: [], lacks: "" }, run); return; }
     let found;
+    if (this.sheet.kind === "entries") {
+      found = await this.python.ask({ kind: "check", ...this.sheet.ref, lines: texts });
+      if (run !== this.run) return;
+      for (const index of filled) this.lines[index].say(found.lines[index].text, found.lines[index].state);
+      this.finish(found, run);
+      return;
+    }
     for (const [count, index] of filled.entries()) {
       const last = count === filled.length - 1;
       found = await this.python.ask({ kind: "check", ...this.sheet.ref, lines: texts.slice(0, index + 1), final: last });
       if (run !== this.run) return; // edited meanwhile
       const { state, text } = found.lines[index];
       this.lines[index].say(text, state);
-      if (state === "unread" || state === "undecided") break;
+      if (found.ended === null) continue;
+      for (const later of filled.slice(count + 1)) this.lines[later].say("This line was not reached.", "unreached");
+      break;
     }
     this.finish(found, run);
   }
@@ -310,11 +329,14 @@ class Desk {
     const wrong = found.lines.some(({ state }) => !["holds", "empty"].includes(state));
     const goal = this.sheet.goal;
     let text, verdict;
+    const entries = this.sheet.kind === "entries";
     if (!found.lines.length) [text, verdict] = ["There is no line yet.", "empty"];
-    else if (wrong) [text, verdict] = [`${found.lines.filter(({ state }) => state === "holds").length} of ${found.lines.filter(({ state }) => state !== "empty").length} lines checked hold.`, "wrong"];
+    else if (wrong) [text, verdict] = [`${found.lines.filter(({ state }) => state === "holds").length} of ${found.lines.filter(({ state }) => state !== "empty").length} ${entries ? "entries are right" : "lines checked hold"}.`, "wrong"];
+    else if (entries && found.goal === "met") [text, verdict] = ["Every entry is right.", "right"];
+    else if (entries) [text, verdict] = ["What is there is right; some entries are still empty.", "open"];
     else if (found.goal === "met") [text, verdict] = ["Every line holds, and the last is what was asked for.", "right"];
     else if (found.goal === "form") [text, verdict] = [`Every line holds, but ${found.lacks} is asked for.`, "form"];
-    else if (found.goal === "undecided") [text, verdict] = ["Every line holds; whether the last is the goal was not decided in time.", "undecided"];
+    else if (found.goal === "undecided") [text, verdict] = ["Every line holds; whether the last is the goal was not decided.", "undecided"];
     else [text, verdict] = ["Every line holds, but the last is not yet the goal.", "open"];
     this.root.dataset.verdict = verdict;
     const line = node("p", { className: "vw-overall" }, this.result);
@@ -374,27 +396,7 @@ class Desk {
     node("p", { className: "vw-note", textContent: "The model is this chapter’s smallest: one number X of variance 5, a decoder N(wz, 1), an encoder N(aX, t²), trained to its optimum." }, this.result);
   }
 
-  // ------------------------------------------------------------- out of the page
-
-  get pythonText() {
-    const lines = this.texts.filter((text) => !onlyRelation(text)).map((text) => `    ${JSON.stringify(text.trim())},`).join("\n");
-    const { kind, ref } = this.sheet, list = `lines = [\n${lines}\n]\n`;
-    if (kind === "hand") return `from vae_core.symbolic import desk\n\ndesk.by_hand(${JSON.stringify(this.texts[0].replace(/^\s*=\s*/, "").trim())})\n`;
-    if (kind === "task") return `from vae_core import exercises\n\n${list}exercises.check("${ref.task}", lines)\n`;
-    return `from vae_core.symbolic import desk\n\n${list}desk.checked("${ref.derivation}", lines${ref.part ? `, part=${ref.part}` : ""})\n`;
-  }
-
-  async copyPython() {
-    this.code.value = this.pythonText;
-    this.code.hidden = false;
-    this.code.select();
-    try {
-      await navigator.clipboard.writeText(this.code.value);
-      this.status.textContent = "Copied.";
-    } catch {
-      this.status.textContent = "Copy the selected text.";
-    }
-  }
+  // ------------------------------------------------------------- the page's equations
 
   // A button under each equation of the page that is one of the sheets.
   offerBreaking(undo) {

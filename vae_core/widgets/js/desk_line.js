@@ -27,11 +27,14 @@ class DeskLine {
   get text() { return this.input.value.replace(/\n/g, " "); }
   get empty() { return onlyRelation(this.text); }
 
-  label(index, count) {
-    this.name.textContent = `(${deskLetter(index)})`;
-    this.input.setAttribute("aria-label", `Line ${deskLetter(index)}`);
+  // An entry is called by its key, and stays; any other line by a letter.
+  label(index, count, entry = null) {
+    this.name.textContent = entry ? entry[0] : `(${deskLetter(index)})`;
+    this.input.setAttribute("aria-label", entry ? `${entry[0]}: ${entry[1]}` : `Line ${deskLetter(index)}`);
+    this.input.placeholder = entry ? entry[1] : "";
     this.remove.setAttribute("aria-label", `Remove line ${deskLetter(index)}`);
     this.remove.disabled = count === 1;
+    this.remove.hidden = entry !== null;
   }
 
   // Set as mathematics, or the fault underlined. Only what stands behind the cursor is not yet wrong.

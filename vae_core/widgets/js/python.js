@@ -101,6 +101,7 @@ class PagePython {
       this.refuse = reject;
       port.onerror = (event) => {
         event.preventDefault?.();
+        if (heard) this.ended(event.message);
         reject(heard ? new Error(event.message || "Python ended.") : new NoWorker());
       };
       port.onmessage = ({ data }) => {
@@ -113,6 +114,7 @@ class PagePython {
         this.waiting.delete(data.id);
         if (data.failed) found?.reject(new Error(data.failed));
         else found?.resolve(JSON.parse(data.answer));
+        if (/\bfatal/i.test(data.failed)) this.ended(data.failed); // such a Python answers nothing more
       };
       port.postMessage({ start: vaePython.files.whole });
     });
@@ -125,6 +127,16 @@ class PagePython {
       this.waiting.set(id, { resolve, reject });
       this.port.postMessage({ id, request: JSON.stringify(question) });
     });
+  }
+
+  // Python is gone: the next question starts it anew.
+  ended(text) {
+    this.port.terminate?.();
+    this.ready = false;
+    this.loading = null;
+    const left = [...this.waiting.values()];
+    this.waiting.clear();
+    left.forEach(({ reject }) => reject(new Error(text || "Python ended. Press Check to start it again.")));
   }
 
   // Ends what is being worked out; Python then starts anew, from what is already here.
