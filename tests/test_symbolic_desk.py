@@ -185,6 +185,31 @@ def test_a_verdict_does_not_depend_on_what_was_checked_before() -> None:
     assert asked(kind="check", derivation="elbo-from-kl", part=0, lines=lines) == first
 
 
+@pytest.mark.parametrize(
+    ("index", "line"),
+    [
+        (0, "= E[log P(Y)]"),
+        (3, "= E[log(P(Y, z|X) / Q(z|Y, X))] + KL(Q(z|X) || P(z|Y, X))"),
+        (5, "= E[log((P(Y|z) * P(z|X)) / Q(z|Y, X))]"),
+        (7, "= E[log P(Y|z, X)] - KL(Q(z|Y, X) || P(z))"),
+    ],
+)
+def test_a_condition_may_not_be_left_away(index: int, line: str) -> None:
+    """A conditional VAE's densities without X are others than those given X."""
+    lines = list(sheets("cvae-bound")[0].lines)
+    lines[index] = line
+    found = asked(kind="check", derivation="cvae-bound", part=0, lines=lines)["lines"]
+    assert found[index]["state"] == "wrong"
+    assert "|X) = " in found[index]["text"] or ", X) = " in found[index]["text"]
+
+
+def test_what_is_given_has_no_density() -> None:
+    lines = list(sheets("cvae-bound")[0].lines)
+    lines[5] = "= E[log((P(Y|z, X) * P(z, X)) / Q(z|Y, X))]"
+    found = asked(kind="check", derivation="cvae-bound", part=0, lines=lines)["lines"]
+    assert found[5]["state"] == "undecided"
+
+
 # --- tasks ---------------------------------------------------------------------------------
 
 

@@ -154,7 +154,7 @@ def test_entries_are_judged_one_by_one(visit: Callable[..., Visit]) -> None:
         fields(opened).nth(index).fill(text)
     found = checked(opened)
     assert found["states"] == ["holds", "holds", "wrong", "", "", ""]
-    assert "expected: at X = 3.1, w = 0.6 the value" in found["said"][2]
+    assert found["said"][2] == "expected: at X = 0.5, w = 0.8 the value 0.166085; found: -2"
     assert "2 of 3 entries are right." in opened.page.locator(".vw-result").inner_text()
     opened.check()
 

@@ -76,6 +76,8 @@ def any_distributions() -> Interpretation:
 
 def _split(d: nodes.Density, observed: Any, condition: frozenset[Any]) -> tuple[Any, ...]:
     """What kind of density ``d`` is in a model with one observation and one latent variable."""
+    if condition & set(d.variables):
+        raise ValueError(f"{d.args} is a density of what every density is given")
     before = set(d.variables) - condition
     behind = set(d.given) - condition
     latents = (before | behind) - {observed}
@@ -116,8 +118,14 @@ class _Discrete(Walker):
         if isinstance(d, nodes.Normal):
             raise ValueError("a Gaussian has no finite number of states")
         kind, z = _split(d, self.observed, self.condition)
-        prior = self._simplex("P(z)")
-        like = [sp.Symbol(f"P({self.observed}|z={i + 1})", positive=True) for i in range(self.n)]
+        # P(z) is not P(z|X): where X stands behind no bar, the probabilities are others.
+        given = [v for v in d.given if v in self.condition]
+        behind = ", ".join(map(str, given))
+        prior = self._simplex(f"P(z|{behind})" if behind else "P(z)")
+        more = f", {behind}" if behind else ""
+        like = [
+            sp.Symbol(f"P({self.observed}|z={i + 1}{more})", positive=True) for i in range(self.n)
+        ]
         joint = [p * like_i for p, like_i in zip(prior, like, strict=True)]
         if kind == "evidence":
             return sp.Add(*joint)
@@ -128,7 +136,7 @@ class _Discrete(Walker):
         if d.name != "P":
             if kind not in ("prior", "posterior"):
                 raise ValueError(f"{d.name} must be a density of {z}")
-            behind = "".join(map(str, d.given))
+            behind = ", ".join(map(str, d.given))
             return self._simplex(f"{d.name}(z{'|' + behind if behind else ''})")[i]
         values = {"prior": prior[i], "likelihood": like[i], "joint": joint[i]}
         return values[kind] if kind in values else joint[i] / sp.Add(*joint)
@@ -150,7 +158,7 @@ def discrete(n: int, observed: Any = None, condition: Any = ()) -> Interpretatio
     """z takes ``n`` values, with free symbolic probabilities under P and under Q.
 
     observed: the symbol whose value is fixed and seen, X unless given. condition: symbols that
-    stand behind every bar (a conditional VAE's X); all densities are then those given that value.
+    stand behind the bars (a conditional VAE's X). P(z) is then another density than P(z|X).
     """
     if n < 2:
         raise ValueError(f"a latent variable needs at least 2 states, not {n}")
@@ -202,6 +210,8 @@ class _LinearGaussian(_Integrated):
     def gaussian(self, d: nodes.Density) -> tuple[tuple[Any, Any, Any], ...]:
         """The Gaussians (variable, mean, variance) whose product ``d`` is."""
         kind, z = _split(d, self.observed, self.condition)
+        if d.name == "P" and self.condition - set(d.given):
+            raise ValueError(f"the interpretation has no density of this kind: {d.args}")
         X, w, b, s = self.observed, self.w, self.b, self.s
         if d.name != "P":
             letters = (
