@@ -389,10 +389,10 @@ class Desk {
     const fact = (label, text) => { node("dt", { textContent: label }, facts); node("dd", { textContent: text }, facts); };
     const { minimum, settles, sound } = found;
     fact("at the prior (μ = 0, σ = 1); the divergence is 0 there", number(found.at_prior));
-    fact("its minimum; the divergence’s is 0 at μ = 0, σ = 1", minimum ? `${number(minimum.value)} at μ = ${number(minimum.mu)}, σ = ${number(minimum.sigma)}` : "none: it falls without end");
+    fact("its minimum; the divergence’s is 0 at μ = 0, σ = 1", minimum ? `${number(minimum.value)} at μ = ${number(minimum.mu)}, σ = ${number(minimum.sigma)}` : "none is reached");
     fact("a model trained with it", settles
       ? `settles at codes of variance ${number(settles.variance)} and a decoder with w = ${number(settles.w)} (with the divergence: ${number(sound.variance)} and ${number(sound.w)})`
-      : "settles nowhere: its loss falls for ever");
+      : "settles nowhere: its loss still falls as σ or μ runs away");
     node("p", { className: "vw-note", textContent: "The model is this chapter’s smallest: one number X of variance 5, a decoder N(wz, 1), an encoder N(aX, t²), trained to its optimum." }, this.result);
   }
 
