@@ -186,7 +186,7 @@ def _by_hand(formula: str) -> dict[str, Any]:
         if bounded
         else None
     )
-    out["at_prior"] = f(0.0, 0.0) if math.isfinite(f(0.0, 0.0)) else None
+    out["at_prior"] = f(0.0, 0.0) + 0.0 if math.isfinite(f(0.0, 0.0)) else None
     out["settles"] = settles(f) if bounded else None
     out["sound"] = settles(_of(RIGHT))
     return out
