@@ -98,8 +98,15 @@ def _split(d: nodes.Density, observed: Any, condition: frozenset[Any]) -> tuple[
 
 
 class _Discrete(Walker):
-    def __init__(self, n: int, observed: Any, condition: frozenset[Any]) -> None:
-        self.n, self.observed, self.condition = n, observed, condition
+    """apart: whether a density that is not given ``condition`` is another one than that given it.
+
+    It is for a variable, as a conditional VAE's X; not for a parameter, which need not be named.
+    """
+
+    def __init__(
+        self, n: int, observed: Any, condition: frozenset[Any], apart: bool = False
+    ) -> None:
+        self.n, self.observed, self.condition, self.apart = n, observed, condition, apart
         self.constraints: dict[Any, Any] = {}
         self.names: dict[str, tuple[sp.Symbol, ...]] = {}
         self._simplex("P(z)")
@@ -118,8 +125,7 @@ class _Discrete(Walker):
         if isinstance(d, nodes.Normal):
             raise ValueError("a Gaussian has no finite number of states")
         kind, z = _split(d, self.observed, self.condition)
-        # P(z) is not P(z|X): where X stands behind no bar, the probabilities are others.
-        given = [v for v in d.given if v in self.condition]
+        given = [v for v in d.given if v in self.condition and self.apart]
         behind = ", ".join(map(str, given))
         prior = self._simplex(f"P(z|{behind})" if behind else "P(z)")
         more = f", {behind}" if behind else ""
@@ -163,7 +169,7 @@ def discrete(n: int, observed: Any = None, condition: Any = ()) -> Interpretatio
     if n < 2:
         raise ValueError(f"a latent variable needs at least 2 states, not {n}")
     seen = observed if observed is not None else sp.Symbol("X", real=True)
-    walker = _Discrete(n, seen, frozenset(nodes._symbols(condition)))
+    walker = _Discrete(n, seen, frozenset(nodes._symbols(condition)), apart=True)
     return Interpretation(
         f"{n} states", f"proved for {n} states", walker, constraints=walker.constraints
     )
@@ -202,15 +208,17 @@ def _without(f: sp.Expr, factor: sp.Expr) -> list[sp.Expr]:
 
 
 class _LinearGaussian(_Integrated):
-    def __init__(self, observed: Any, condition: frozenset[Any]) -> None:
-        self.observed, self.condition = observed, condition
+    """apart: as for ``_Discrete``; the density that is not given ``condition`` has no numbers."""
+
+    def __init__(self, observed: Any, condition: frozenset[Any], apart: bool = False) -> None:
+        self.observed, self.condition, self.apart = observed, condition, apart
         self.w, self.b, self.m = sp.symbols("w b m", real=True)
         self.s, self.t = sp.symbols("s t", positive=True)
 
     def gaussian(self, d: nodes.Density) -> tuple[tuple[Any, Any, Any], ...]:
         """The Gaussians (variable, mean, variance) whose product ``d`` is."""
         kind, z = _split(d, self.observed, self.condition)
-        if d.name == "P" and self.condition - set(d.given):
+        if d.name == "P" and self.apart and self.condition - set(d.given):
             raise ValueError(f"the interpretation has no density of this kind: {d.args}")
         X, w, b, s = self.observed, self.w, self.b, self.s
         if d.name != "P":
@@ -257,7 +265,7 @@ class _LinearGaussian(_Integrated):
 def linear_gaussian(observed: Any = None, condition: Any = ()) -> Interpretation:
     """P(z) = N(0, 1), P(X|z) = N(wz + b, s²), Q = N(m, t²), all symbolic; SymPy integrates."""
     seen = observed if observed is not None else sp.Symbol("X", real=True)
-    walker = _LinearGaussian(seen, frozenset(nodes._symbols(condition)))
+    walker = _LinearGaussian(seen, frozenset(nodes._symbols(condition)), apart=True)
     return Interpretation("linear-Gaussian model", "integrated (SymPy)", walker)
 
 
