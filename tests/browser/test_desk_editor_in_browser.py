@@ -164,6 +164,7 @@ def test_what_was_typed_is_kept(visit: Callable[..., Visit]) -> None:
     choose(opened, "elbo_chain")
     field(opened, "a").fill("= E[log P(X)]")
     choose(opened, "kl_wide_prior")
+    assert state(opened)["lines"] == ["= "]  # each sheet has its own
     choose(opened, "elbo_chain")
     assert state(opened)["lines"] == ["= E[log P(X)]"]
     opened.page.reload()
@@ -172,6 +173,18 @@ def test_what_was_typed_is_kept(visit: Callable[..., Visit]) -> None:
     assert state(opened)["lines"] == ["= E[log P(X)]"]
     opened.page.get_by_role("button", name="Start over").click()
     assert state(opened)["lines"] == ["= "]
+    opened.check()
+
+
+def test_each_beginning_is_kept_by_itself(visit: Callable[..., Visit]) -> None:
+    opened = visit()
+    choose(opened, "elbo-two-terms")
+    field(opened, "a").fill("= X")
+    opened.page.get_by_role("button", name="Fill blanks").click()
+    assert state(opened)["lines"][1] == "= "
+    assert state(opened)["lines"][0] != "= X"
+    opened.page.get_by_role("button", name="Break a line", exact=True).click()
+    assert state(opened)["lines"][0] == "= X"
     opened.check()
 
 

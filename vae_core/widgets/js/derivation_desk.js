@@ -72,18 +72,18 @@ class Desk {
 
   // ------------------------------------------------------------- sheets
 
-  get key() { return `vae-desk/${this.sheet.id}/${this.mode}`; }
+  get place() { return `vae-desk/${this.sheet.id}/${this.mode}`; }
 
   kept() {
     try {
-      const lines = JSON.parse(localStorage.getItem(this.key));
+      const lines = JSON.parse(localStorage.getItem(this.place));
       return Array.isArray(lines) && lines.length && lines.every((line) => typeof line === "string") ? lines : null;
     } catch { return null; } // no storage, or another's text
   }
 
   keep() {
     try {
-      localStorage.setItem(this.key, JSON.stringify(this.texts));
+      localStorage.setItem(this.place, JSON.stringify(this.texts));
     } catch { /* a browser that keeps nothing */ }
   }
 
@@ -156,7 +156,7 @@ class Desk {
   }
 
   startOver() {
-    try { localStorage.removeItem(this.key); } catch { /* nothing was kept */ }
+    try { localStorage.removeItem(this.place); } catch { /* nothing was kept */ }
     this.fill(this.first());
     this.push();
   }
