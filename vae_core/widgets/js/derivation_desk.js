@@ -112,7 +112,7 @@ class Desk {
     this.ends.replaceChildren();
     for (const [label, text] of [[before, start], ["to", goal]]) {
       if (!text || (kind === "derivation" && label === "to" && !["empty", "blanks"].includes(this.mode))) continue;
-      const end = node("p", {}, this.ends);
+      const end = node("p", { tabIndex: 0 }, this.ends); // a long formula is scrolled by keys
       node("span", { className: "vw-end", textContent: label }, end);
       const formula = readLine(text, names);
       end.append(mathLine({ ...formula, relation: "" }, over));
@@ -159,6 +159,7 @@ class Desk {
     try { localStorage.removeItem(this.place); } catch { /* nothing was kept */ }
     this.fill(this.first());
     this.push();
+    this.say("The sheet is as it was.");
   }
 
   // ------------------------------------------------------------- editing
@@ -183,6 +184,7 @@ class Desk {
     const cursor = from + (at < 0 ? inserted.length : at);
     input.setSelectionRange(cursor, cursor);
     this.edited(this.last);
+    this.say(`Inserted: ${inserted.trim()}`);
   }
 
   edited(line) {
