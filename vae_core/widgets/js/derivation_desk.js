@@ -1,21 +1,5 @@
 // DerivationDesk: type a derivation line by line, and have every line proved or refuted.
 
-const DESK_MODES = [["whole", "Break a line"], ["blanks", "Fill blanks"], ["fault", "Find the fault"], ["empty", "From scratch"]];
-const DESK_NOTES = {
-  whole: "The book’s own lines. Change any of them, and see whether the check notices.",
-  blanks: "Some lines are missing. Fill them in.",
-  fault: "One of these lines is wrong. Find it, and put it right.",
-  empty: "Each line is compared with the one before it; the last should be the goal.",
-  task: "An exercise of this chapter, checked here as in the notebook.",
-  entries: "An exercise of this chapter, checked here as in the notebook: each entry by itself.",
-  hand: "Type a formula for the KL term of one latent dimension, in mu and sigma.",
-};
-// What a button inserts; ¤ is where the cursor goes.
-const DESK_INSERTS = [
-  ["log", "log ¤"], ["E[ ]", "E[¤]"], ["KL( ‖ )", "KL(¤ || )"], ["∫", "int(¤, z)"], ["𝒩", "N(z; ¤, )"],
-  ["P(X|z)", "P(X|z)"], ["P(z|X)", "P(z|X)"], ["Q(z|X)", "Q(z|X)"], ["P(z)", "P(z)"], ["P(X, z)", "P(X, z)"], ["P(X)", "P(X)"],
-  ["√", "sqrt(¤)"], ["x²", "^2"], ["fraction", "(¤) / ()"], ["≥ … gap", ">= ¤ gap "],
-];
 const DESK_SLOW = 10_000;
 
 class Desk {

@@ -1,4 +1,21 @@
-// One line of the derivation desk.
+// One line of the derivation desk, and what the desk offers to begin with and to insert.
+
+const DESK_MODES = [["whole", "Break a line"], ["blanks", "Fill blanks"], ["fault", "Find the fault"], ["empty", "From scratch"]];
+const DESK_NOTES = {
+  whole: "The book’s own lines. Change any of them, and see whether the check notices.",
+  blanks: "Some lines are missing. Fill them in.",
+  fault: "One of these lines is wrong. Find it, and put it right.",
+  empty: "Each line is compared with the one before it; the last should be the goal.",
+  task: "An exercise of this chapter, checked here as in the notebook.",
+  entries: "An exercise of this chapter, checked here as in the notebook: each entry by itself.",
+  hand: "Type a formula for the KL term of one latent dimension, in mu and sigma.",
+};
+// What a button inserts; ¤ is where the cursor goes.
+const DESK_INSERTS = [
+  ["log", "log ¤"], ["E[ ]", "E[¤]"], ["KL( ‖ )", "KL(¤ || )"], ["∫", "int(¤, z)"], ["𝒩", "N(z; ¤, )"],
+  ["P(X|z)", "P(X|z)"], ["P(z|X)", "P(z|X)"], ["Q(z|X)", "Q(z|X)"], ["P(z)", "P(z)"], ["P(X, z)", "P(X, z)"], ["P(X)", "P(X)"],
+  ["√", "sqrt(¤)"], ["x²", "^2"], ["fraction", "(¤) / ()"], ["≥ … gap", ">= ¤ gap "],
+];
 
 const deskLetter = (index) => (index >= 26 ? deskLetter(Math.floor(index / 26) - 1) : "") + String.fromCharCode(97 + (index % 26));
 const onlyRelation = (text) => /^\s*(>=|<=|=|≥|≤)?\s*(#.*)?$/u.test(text);
