@@ -530,6 +530,7 @@ _WIDGETS: dict[str, Callable[[Here], Any]] = {
     "ConditionalExplorer": lambda h: widgets.ConditionalExplorer(
         h.cvae(classes=10), {"left": h.cvae(observed="2-quadrants", prior="learned")}, h.data
     ),
+    "DerivationDesk": lambda h: widgets.DerivationDesk(["elbo-two-terms"]),
     "DrawAndEncode": lambda h: widgets.DrawAndEncode(h.vae(), h.data),
     "ELBOExplorer": lambda h: widgets.ELBOExplorer(),
     "GradientNoise": lambda h: widgets.GradientNoise(),

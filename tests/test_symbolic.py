@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import sympy as sp
@@ -32,6 +32,7 @@ from vae_core.symbolic import (
     times,
     written,
 )
+from vae_core.symbolic._faults import mutants
 
 X, z = sp.symbols("X z", real=True)
 Q, PRIOR = Density("Q", z, given=X), Density("P", z)
@@ -226,30 +227,6 @@ def test_every_line_of_the_bound_is_proved_for_any_distributions(name: str) -> N
     report = symbolic.derivation(name).verify()
     assert report.counts() == {"proved for any distributions": len(report.lines)}
     assert all(len(line.checks) == 4 for line in report.lines)
-
-
-def mutants(e: sp.Expr) -> Iterator[tuple[str, sp.Expr]]:
-    """`e` with one term negated, doubled or dropped: at the top, or inside an expectation."""
-    if e.is_Add:
-        for i, term in enumerate(e.args):
-            rest = [*e.args[:i], *e.args[i + 1 :]]
-            yield f"term {i} negated", sp.Add(*rest, -term)
-            yield f"term {i} doubled", sp.Add(*rest, 2 * term)
-            yield f"term {i} dropped", sp.Add(*rest)
-        return
-    inner = [a for a in e.args if isinstance(a, sp.Expr) and a.is_Add]
-    if isinstance(e, Expectation | symbolic.IntegralOver):
-        inner = [a for a in [e.f] if a.is_Add or a.is_Mul]
-    if e.is_Mul and not inner:
-        inner = [a for a in e.args if isinstance(a, Expectation | symbolic.IntegralOver)]
-    if inner and not isinstance(e, sp.log):
-        for what, changed in mutants(inner[0]):
-            yield what, e.xreplace({inner[0]: changed})
-        return
-    if e != 0:
-        yield "negated", -e
-        yield "doubled", 2 * e
-    yield "raised by 1", e + 1
 
 
 # Changes that leave a line right: the term's share of it is 0.

@@ -1,8 +1,8 @@
 """Sphinx extension for the page on hosting: the policy that is tested, and sizes that are measured.
 
 ``{{ policy }}`` in it is ``POLICY``, under which tests/browser/test_policies.py opens every page.
-``{{ files }}``, ``{{ pages }}``, ``{{ size }}``, ``{{ sent }}``, ``{{ heaviest }}`` and
-``{{ mathjax }}`` are filled in when all files of the build are there.
+``{{ files }}``, ``{{ pages }}``, ``{{ size }}``, ``{{ sent }}``, ``{{ heaviest }}``,
+``{{ python }}`` and ``{{ mathjax }}`` are filled in when all files of the build are there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PAGE = "book/hosting"
 POLICY = "; ".join(
     [
         "default-src 'none'",
-        "script-src 'self'",
+        "script-src 'self' 'wasm-unsafe-eval'",
         "style-src 'self'",
         "img-src 'self'",
         "font-src 'self'",
@@ -68,6 +68,7 @@ def measures(root: Path) -> dict[str, str]:
     """What the page says of the files below ``root``."""
     files = [path for path in root.rglob("*") if path.is_file()]
     mathjax = [path for path in files if "mathjax" in path.relative_to(root).parts]
+    python = list((root / "_static" / "python").glob("*.js"))
     pages = [p for p in files if p.suffix == ".html" and "_static" not in p.relative_to(root).parts]
     own = {page: loads(page) - set(mathjax) for page in pages}
     heaviest = max(own.values(), key=lambda paths: sum(path.stat().st_size for path in paths))
@@ -78,6 +79,7 @@ def measures(root: Path) -> dict[str, str]:
         "size": megabytes(files),
         "sent": f"{sum(map(sent, heaviest)) / 1e6:.1f} MB",
         "heaviest": megabytes(heaviest),
+        "python": f"{sum(map(sent, python)) / 1e6:.1f} MB" if python else "nothing",
         "mathjax": f"{sent(drawing) / 1e6:.1f} MB" if drawing.exists() else "nothing",
     }
 

@@ -42,6 +42,7 @@ SEARCH = re.compile(
     r'[ \t]*<script src="[^"]*\b(?:searchtools|language_data|searchindex)\.js[^"]*"></script>\n?'
 )
 STYLE = re.compile(r"<style\b.*?</style>", re.DOTALL)  # of a page's own
+WHOLE = {"mathjax", "python"}  # folders of _static that are left as they are
 OWN = "own"  # the folder of what this book's extensions write
 GROUPS = {"media", "supports", "layer", "container"}
 
@@ -140,7 +141,7 @@ def slim_output(app: Sphinx, exception: Exception | None) -> None:
     for source_map in static.rglob("*.map"):
         source_map.unlink()
 
-    found = [path for path in static.rglob("*") if path.relative_to(static).parts[0] != "mathjax"]
+    found = [path for path in static.rglob("*") if path.relative_to(static).parts[0] not in WHOLE]
     # What was taken out of pages before is as it should be.
     own = [path for path in found if path.relative_to(static).parts[0] != OWN]
     # Only what stays counts as a place where a class occurs, so that the next build, which finds

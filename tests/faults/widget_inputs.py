@@ -357,6 +357,19 @@ WITH_MODELS: dict[str, st.SearchStrategy[Call]] = {
         ),
         some_images, st.one_of(st.lists(names, max_size=13), st.just(range(12)), junk),
     ),
+    "DerivationDesk": calling(
+        widgets.DerivationDesk,
+        st.one_of(st.lists(st.sampled_from(["elbo-two-terms", "kl-two-gaussians", "no"])), junk),
+        st.one_of(st.lists(st.sampled_from(["elbo_chain", "lognormal_map", "no"])), junk),
+        lines=st.one_of(st.lists(names, max_size=3), junk), sheet=st.one_of(st.just(""), names),
+        mode=st.one_of(st.sampled_from(["whole", "blanks", "fault", "empty"]), junk),
+    ),
+    "DerivationDesk, beginnings": calling(
+        widgets.DerivationDesk, st.just(["elbo-two-terms"]), st.just(["lognormal_map"]),
+        lines=st.one_of(st.just([]), st.lists(names, max_size=3)),
+        sheet=st.sampled_from(["elbo-two-terms", "lognormal_map"]),
+        mode=st.sampled_from(["whole", "blanks", "fault", "empty"]),
+    ),
     "GradientNoise": calling(
         widgets.GradientNoise,
         st.one_of(st.builds(ScalarVAE, numbers, numbers, numbers, numbers, numbers), junk),
@@ -391,6 +404,7 @@ def living(name: str) -> Any:
     bits, half = _pixels(2, 1, "bits"), _model("CVAE, half", 2, 1, (8,), 0, 0, "relu", "")
     sigmas = [_model("VAE", 2, 1, (8,), k, 0, "relu", "") for k in (1, 2)]
     makes: dict[str, Call] = {
+        "DerivationDesk": lambda: widgets.DerivationDesk(["elbo-two-terms"], ["elbo_chain"]),
         "LatentExplorer": lambda: widgets.LatentExplorer({"VAE": vae}, digits),
         "DrawAndEncode": lambda: widgets.DrawAndEncode(vae, digits),
         "SigmaExplorer": lambda: widgets.SigmaExplorer(sigmas, digits),

@@ -78,6 +78,10 @@ CASES: dict[str, Case] = {
         " {'quadrant': cvae(3, observed='1-quadrant', prior='learned')}, few)",
         press("Complete a digit"), "mode", "z", [0.5, -1.25],
     ),
+    "DerivationDesk": Case(
+        "widgets.DerivationDesk(['elbo-two-terms'], ['elbo_chain'])",
+        press("From scratch"), "mode", "sheet", "elbo_chain",
+    ),
     "DrawAndEncode": Case(
         "widgets.DrawAndEncode(vae(), few)", stroke, "pixels", "noise", [0.25, -0.5]
     ),

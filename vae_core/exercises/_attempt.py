@@ -206,34 +206,24 @@ class Attempt:
             "global_generator",
         )
 
-    def derivation(
-        self, left: str, goal: str, *, closed: bool = False, **options: Any
-    ) -> list[str]:
-        """The answer's lines, or a ``Failure`` unless they lead from ``left`` to ``goal``.
+    def derivation(self, name: str) -> None:
+        """A ``Failure`` unless the answer's lines solve the task ``name`` of ``symbolic.tasks``.
 
         The answer is a list of lines, a text, or a function without arguments that returns one of
-        them. closed: no mean, divergence or integral may be left in the last line. options: as for
-        ``symbolic.workbench``. Every line is checked against the one before.
+        them. Every line is checked against the one before. A page's derivation desk asks the same.
         """
         given = self() if callable(self.answer) else self.answer
         lines = given.splitlines() if isinstance(given, str) else given
         if not isinstance(lines, (list, tuple)) or not all(isinstance(t, str) for t in lines):
             raise Failure("a list of lines, each a string", short(given), "type")
-        lines = [line for line in lines if line.strip() and not line.strip().startswith("#")]
+        from vae_core.symbolic import tasks  # SymPy takes a second to import
+
+        lines = tasks.lines_of(lines)
         if not lines:
             raise Failure("a chain of lines", "no line", "not_answered")
-        from vae_core import symbolic  # SymPy takes a second to import
-
-        verdict = symbolic.workbench(left, lines, goal=goal, **options)
+        verdict = tasks.judged(name, lines)
         if not verdict:
-            wrong = next(text for text in verdict.verdicts if not text.startswith("✓"))
-            if wrong.startswith("✗ the last line is not yet"):  # the goal may be the question
-                wrong = f"a chain that holds, and ends at {lines[-1].strip()}"
-            raise Failure("each line equal to the one before, and the goal at the end", wrong)
-        last = lines[-1].partition("#")[0]
-        if closed and any(sign in last for sign in ("KL(", "D[", "E[", "E_", "int(")):
-            raise Failure("a closed form as the last line", lines[-1].strip())
-        return list(lines)
+            raise Failure(verdict.expected, verdict.found)
 
     def gradient(self, result: Tensor, source: Tensor, mistake: str = "detached") -> Tensor:
         """The gradient of ``result.sum()`` with respect to ``source``, or a ``Failure``."""

@@ -362,7 +362,7 @@ chain = Exercise(
 
 @chain.step("each line follows from the one before, and the last is the bound")
 def _chain(attempt: Attempt) -> None:
-    attempt.derivation("log P(X)", "E[log P(X|z)] - KL(Q(z|X) || P(z))")
+    attempt.derivation("elbo_chain")
 
 
 EXERCISES = (sampled, closed, gap, turns, chain)

@@ -234,23 +234,6 @@ def _loo_unbiased(attempt: Attempt) -> None:
     attempt.within(found.mean().item(), 2 * mu, error, "the mean of the estimates", errors=6)
 
 
-def _chain(attempt: Attempt, left: str, goal: str) -> None:
-    import sympy as sp
-
-    from vae_core import symbolic
-
-    mu, z = sp.symbols("mu z", real=True)
-    sigma = sp.Symbol("sigma", positive=True)
-    attempt.derivation(
-        left,
-        goal,
-        names={"mu": mu, "sigma": sigma},
-        q=symbolic.Normal(z, mu, sigma**2),
-        interpretations=(symbolic.integration(),),
-        closed=True,
-    )
-
-
 path = Exercise(
     "path_variance_sigma",
     chapter=6,
@@ -263,7 +246,7 @@ path = Exercise(
 
 @path.step("each line follows from the one before, and the last has no mean left in it")
 def _path_chain(attempt: Attempt) -> None:
-    _chain(attempt, "E[(2 * z * (z - mu) / sigma)^2] - (2 * sigma)^2", "4 * mu^2 + 8 * sigma^2")
+    attempt.derivation("path_variance_sigma")
 
 
 score = Exercise(
@@ -278,11 +261,7 @@ score = Exercise(
 
 @score.step("each line follows from the one before, and the last has no mean left in it")
 def _score_chain(attempt: Attempt) -> None:
-    _chain(
-        attempt,
-        "E[(z^2 * ((z - mu)^2 - sigma^2) / sigma^3)^2] - (2 * sigma)^2",
-        "2 * mu^4 / sigma^2 + 60 * mu^2 + 74 * sigma^2",
-    )
+    attempt.derivation("score_variance_sigma")
 
 
 EXERCISES = (draw, loo, path, score)

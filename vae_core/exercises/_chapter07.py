@@ -303,25 +303,6 @@ def _active_count(attempt: Attempt) -> None:
         )
 
 
-def _moments(attempt: Attempt, mean: int, variance: str, left: str, goal: str) -> None:
-    import sympy as sp
-
-    from vae_core import symbolic
-
-    z = sp.Symbol("z", real=True)
-    v, k = sp.symbols("v k", positive=True)
-    # Only the first two moments enter; a Gaussian that has them stands for any distribution.
-    q = symbolic.Normal(z, mean, v / k if variance == "v/k" else v)
-    attempt.derivation(
-        left,
-        goal,
-        names={"v": v, "k": k, "delta": z, "r": z},
-        q=q,
-        interpretations=(symbolic.integration(),),
-        closed=True,
-    )
-
-
 rise = Exercise(
     "bound_rise",
     chapter=7,
@@ -334,7 +315,7 @@ rise = Exercise(
 
 @rise.step("each line follows from the one before, and the last has no mean left in it")
 def _rise_chain(attempt: Attempt) -> None:
-    _moments(attempt, 0, "v/k", "-E[delta - delta^2 / 2]", "v / (2 * k)")
+    attempt.derivation("bound_rise")
 
 
 sizes = Exercise(
@@ -349,7 +330,7 @@ sizes = Exercise(
 
 @sizes.step("each line follows from the one before, and the last has no mean left in it")
 def _sizes_chain(attempt: Attempt) -> None:
-    _moments(attempt, 1, "v", "k * E[r]^2 / E[r^2]", "k / (1 + v)")
+    attempt.derivation("bound_effective")
 
 
 EXERCISES = (log_p, stream, active, rise, sizes)

@@ -231,19 +231,7 @@ balance = Exercise(
 
 @balance.step("each line follows from the one before, and the last is the flow back")
 def _balance_chain(attempt: Attempt) -> None:
-    import sympy as sp
-
-    from vae_core import symbolic
-
-    p, q, s, v = sp.symbols("p q s v", positive=True)
-    lines = attempt.derivation(
-        "p * v * ((s / v) / (p / q))",
-        "s * q",
-        names={"p": p, "q": q, "s": s, "v": v},
-        interpretations=(symbolic.algebra(),),
-    )
-    last = lines[-1].partition("#")[0]
-    attempt.require("/" not in last, "a last line without a fraction", last)
+    attempt.derivation("detailed_balance")
 
 
 EXERCISES = (weights, filled, area, paired, balance)

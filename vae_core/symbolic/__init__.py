@@ -46,7 +46,7 @@ What a line is compared under, ``interpretations=``:
 
 - ``any_distributions()``, ``discrete(2)``, ``discrete(3)``, ``linear_gaussian()``: used if none is
   named; for P(X), P(z), P(X|z), P(z|X), P(X, z) and any Q. ``condition=X, observed=Y`` gives a
-  conditional model in which X stands behind every bar.
+  conditional model, with X behind the bars; P(z) is another density than P(z|X) there.
 - ``integration()``: explicit scalar Gaussians ``Normal(z, mu, sigma**2)``, integrated by SymPy;
   ``algebra()``: nothing but functions of numbers.
 - ``matrices(2)``, ``matrices(3)``: vectors and full covariances, in symbols;

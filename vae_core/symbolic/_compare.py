@@ -75,8 +75,11 @@ def _value(symbol: Any, rng: random.Random) -> sp.Expr:
 
 def _point(symbols: set[Any], constraints: Mapping[Any, Any], rng: random.Random) -> dict[Any, Any]:
     point = {s: _value(s, rng) for s in sorted(symbols, key=str) if s not in constraints}
-    for last, rule in constraints.items():
+    # What was compared before has left constraints of its own, which must not change the numbers.
+    for last, rule in sorted(constraints.items(), key=str):
         others = rule.free_symbols
+        if not symbols & {last, *others}:
+            continue
         weights = {s: rng.randint(1, 9) for s in [*sorted(others, key=str), last]}
         total = sum(weights.values())
         point.update({s: sp.Rational(w, total) for s, w in weights.items()})

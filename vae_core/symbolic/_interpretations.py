@@ -76,6 +76,8 @@ def any_distributions() -> Interpretation:
 
 def _split(d: nodes.Density, observed: Any, condition: frozenset[Any]) -> tuple[Any, ...]:
     """What kind of density ``d`` is in a model with one observation and one latent variable."""
+    if condition & set(d.variables):
+        raise ValueError(f"{d.args} is a density of what every density is given")
     before = set(d.variables) - condition
     behind = set(d.given) - condition
     latents = (before | behind) - {observed}
@@ -96,8 +98,15 @@ def _split(d: nodes.Density, observed: Any, condition: frozenset[Any]) -> tuple[
 
 
 class _Discrete(Walker):
-    def __init__(self, n: int, observed: Any, condition: frozenset[Any]) -> None:
-        self.n, self.observed, self.condition = n, observed, condition
+    """apart: whether a density that is not given ``condition`` is another one than that given it.
+
+    It is for a variable, as a conditional VAE's X; not for a parameter, which need not be named.
+    """
+
+    def __init__(
+        self, n: int, observed: Any, condition: frozenset[Any], apart: bool = False
+    ) -> None:
+        self.n, self.observed, self.condition, self.apart = n, observed, condition, apart
         self.constraints: dict[Any, Any] = {}
         self.names: dict[str, tuple[sp.Symbol, ...]] = {}
         self._simplex("P(z)")
@@ -116,8 +125,13 @@ class _Discrete(Walker):
         if isinstance(d, nodes.Normal):
             raise ValueError("a Gaussian has no finite number of states")
         kind, z = _split(d, self.observed, self.condition)
-        prior = self._simplex("P(z)")
-        like = [sp.Symbol(f"P({self.observed}|z={i + 1})", positive=True) for i in range(self.n)]
+        given = [v for v in d.given if v in self.condition and self.apart]
+        behind = ", ".join(map(str, given))
+        prior = self._simplex(f"P(z|{behind})" if behind else "P(z)")
+        more = f", {behind}" if behind else ""
+        like = [
+            sp.Symbol(f"P({self.observed}|z={i + 1}{more})", positive=True) for i in range(self.n)
+        ]
         joint = [p * like_i for p, like_i in zip(prior, like, strict=True)]
         if kind == "evidence":
             return sp.Add(*joint)
@@ -128,7 +142,7 @@ class _Discrete(Walker):
         if d.name != "P":
             if kind not in ("prior", "posterior"):
                 raise ValueError(f"{d.name} must be a density of {z}")
-            behind = "".join(map(str, d.given))
+            behind = ", ".join(map(str, d.given))
             return self._simplex(f"{d.name}(z{'|' + behind if behind else ''})")[i]
         values = {"prior": prior[i], "likelihood": like[i], "joint": joint[i]}
         return values[kind] if kind in values else joint[i] / sp.Add(*joint)
@@ -150,12 +164,12 @@ def discrete(n: int, observed: Any = None, condition: Any = ()) -> Interpretatio
     """z takes ``n`` values, with free symbolic probabilities under P and under Q.
 
     observed: the symbol whose value is fixed and seen, X unless given. condition: symbols that
-    stand behind every bar (a conditional VAE's X); all densities are then those given that value.
+    stand behind the bars (a conditional VAE's X). P(z) is then another density than P(z|X).
     """
     if n < 2:
         raise ValueError(f"a latent variable needs at least 2 states, not {n}")
     seen = observed if observed is not None else sp.Symbol("X", real=True)
-    walker = _Discrete(n, seen, frozenset(nodes._symbols(condition)))
+    walker = _Discrete(n, seen, frozenset(nodes._symbols(condition)), apart=True)
     return Interpretation(
         f"{n} states", f"proved for {n} states", walker, constraints=walker.constraints
     )
@@ -194,14 +208,18 @@ def _without(f: sp.Expr, factor: sp.Expr) -> list[sp.Expr]:
 
 
 class _LinearGaussian(_Integrated):
-    def __init__(self, observed: Any, condition: frozenset[Any]) -> None:
-        self.observed, self.condition = observed, condition
+    """apart: as for ``_Discrete``; the density that is not given ``condition`` has no numbers."""
+
+    def __init__(self, observed: Any, condition: frozenset[Any], apart: bool = False) -> None:
+        self.observed, self.condition, self.apart = observed, condition, apart
         self.w, self.b, self.m = sp.symbols("w b m", real=True)
         self.s, self.t = sp.symbols("s t", positive=True)
 
     def gaussian(self, d: nodes.Density) -> tuple[tuple[Any, Any, Any], ...]:
         """The Gaussians (variable, mean, variance) whose product ``d`` is."""
         kind, z = _split(d, self.observed, self.condition)
+        if d.name == "P" and self.apart and self.condition - set(d.given):
+            raise ValueError(f"the interpretation has no density of this kind: {d.args}")
         X, w, b, s = self.observed, self.w, self.b, self.s
         if d.name != "P":
             letters = (
@@ -247,7 +265,7 @@ class _LinearGaussian(_Integrated):
 def linear_gaussian(observed: Any = None, condition: Any = ()) -> Interpretation:
     """P(z) = N(0, 1), P(X|z) = N(wz + b, s²), Q = N(m, t²), all symbolic; SymPy integrates."""
     seen = observed if observed is not None else sp.Symbol("X", real=True)
-    walker = _LinearGaussian(seen, frozenset(nodes._symbols(condition)))
+    walker = _LinearGaussian(seen, frozenset(nodes._symbols(condition)), apart=True)
     return Interpretation("linear-Gaussian model", "integrated (SymPy)", walker)
 
 

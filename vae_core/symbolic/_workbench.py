@@ -115,28 +115,29 @@ def workbench(
             same = Derivation("goal", chain.right, [Step(end, "")], interpretations, chain.given)
             reached.append(bool(same.verify()))
 
-    stopped = False
+    halt, at_goal = "", ""  # why the work ended before its end, said of a line and of the goal
     try:
         within(work, seconds)
     except OutOfTimeError:
-        stopped = True
+        halt = (
+            f"was not decided within {seconds:g} s of work, and the check was stopped: SymPy finds "
+            "no value for an integral in it, or only after long"
+        )
+        at_goal = f"was not decided in {seconds:g} s"
     except (ArithmeticError, MemoryError, NotImplementedError, RecursionError) as error:
         told = " ".join(str(error).split()) or type(error).__name__
-        return Workbench(texts, (f"✗ this could not be computed: {told}",), False)
+        halt = at_goal = f"could not be computed: {told}"
     verdicts += [
         f"✓ line ({line.letter}) holds ({how(line)})" if line else f"✗ {line.complaint}"
         for line in found
     ]
-    if stopped and len(found) < len(steps):
-        verdicts.append(
-            f"✗ line ({letter(len(found))}) was not decided within {seconds:g} s of work, and the "
-            f"check was stopped: SymPy finds no value for an integral in it, or only after long"
-        )
+    if halt and len(found) < len(steps):
+        verdicts.append(f"✗ line ({letter(len(found))}) {halt}")
         left_over = range(len(verdicts), len(steps))
         verdicts += [f"· line ({letter(index)}) was not reached" for index in left_over]
     if unread:
         verdicts.append(unread)
-    report = None if stopped else Report(chain.name, tuple(found))
+    report = None if halt else Report(chain.name, tuple(found))
     right = not unread and bool(report)
     if end is not None and not unread and len(found) == len(steps) and all(found):
         right = reached == [True]
@@ -145,7 +146,7 @@ def workbench(
         elif reached:
             verdicts.append(f"✗ the last line is not yet ${latex(end)}$")
         else:
-            verdicts.append(f"✗ whether the last line is the goal was not decided in {seconds:g} s")
+            verdicts.append(f"✗ whether the last line is the goal {at_goal}")
     return Workbench(texts, tuple(verdicts), right, chain, report)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vae_core.widgets.bits_explorer import BitsExplorer
 from vae_core.widgets.bound_explorer import BoundExplorer
 from vae_core.widgets.conditional_explorer import ConditionalExplorer
+from vae_core.widgets.derivation_desk import DerivationDesk
 from vae_core.widgets.draw_and_encode import DrawAndEncode
 from vae_core.widgets.elbo_explorer import ELBOExplorer
 from vae_core.widgets.gradient_noise import GradientNoise
@@ -20,6 +21,7 @@ __all__ = [
     "BitsExplorer",
     "BoundExplorer",
     "ConditionalExplorer",
+    "DerivationDesk",
     "DrawAndEncode",
     "ELBOExplorer",
     "GradientNoise",

@@ -34,7 +34,7 @@ NO_SCRIPT = (
     "or trust the notebook.</p>"
 )
 SHARED = ("core", "share", "entropy", "plane")
-OPTIONAL = ("chart", "classes")
+OPTIONAL = ("chart", "classes", "notation", "python", "desk_line")
 
 
 def _uses(code: str, shared: Traversable) -> bool:

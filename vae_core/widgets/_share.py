@@ -31,8 +31,13 @@ def among(values: Iterable[Any]) -> Rule:
 
 
 def literal(value: Any) -> str:
-    """A trait's value as Python code: numbers to six digits, texts in double quotes."""
+    """A trait's value as Python code: numbers to six digits, texts in double quotes.
+
+    A list of texts has a line for each.
+    """
     if isinstance(value, list | tuple):
+        if any(isinstance(part, str) for part in value):
+            return "[\n" + "".join(f"    {literal(part)},\n" for part in value) + "]"
         return f"[{', '.join(map(literal, value))}]"
     if isinstance(value, bool):
         return str(value)

@@ -6,6 +6,7 @@
 const tidy = (v) => (Math.abs(v) < 1e-6 ? 0 : Number.isInteger(v) ? v : Number(v.toPrecision(6)));
 
 function pythonLiteral(v) {
+  if (Array.isArray(v) && v.some((each) => typeof each === "string")) return `[\n${v.map((each) => `    ${pythonLiteral(each)},\n`).join("")}]`;
   if (Array.isArray(v)) return `[${v.map(pythonLiteral).join(", ")}]`;
   if (typeof v === "boolean") return v ? "True" : "False";
   return typeof v === "number" ? `${tidy(v)}` : JSON.stringify(v);
