@@ -53,6 +53,24 @@ def test_print_gets_a_picture_of_a_finished_run() -> None:
     assert bound[-1] > bound[0]
 
 
+def test_runs_in_python_stand_where_their_curves_end() -> None:
+    """Forks on one set of numbers; a loss that is no number ends a run before."""
+    lab = TrainingLab(
+        hidden=[8], batch=8, likelihood="gaussian", forks=[{"likelihood": "bernoulli"}]
+    )
+    one, other = lab.trained(3)
+    assert (one.step, other.step) == (3, 3)
+    binary = _training_data.as_numbers(_training_data.digits().train, "bernoulli")
+    twin = Twin(lab.settings, binary, (1, 14, 14))
+    assert one.loss == [twin.train().loss for _ in range(3)][-1]
+    assert one.elbo == pytest.approx(one.reconstruction - one.kl.sum(), rel=1e-12)
+    assert TrainingLab(hidden=[8]).trained(0)[0].loss is None
+    (failed,) = TrainingLab(hidden=[8], faults=["no-link"]).trained(5)
+    assert failed.step == 0
+    with pytest.raises(ValueError, match="steps must be a whole number"):
+        lab.trained(-1)
+
+
 def test_two_draws_are_the_same_only_at_the_same_place() -> None:
     one, other = Draws(1, "noise"), Draws(1, "batches")
     first = one.uniform(5000)
@@ -130,7 +148,10 @@ def test_points_of_the_plane_are_where_they_should_be(name: str) -> None:
         ({"hidden": [0]}, "hidden must be at most three widths"),
         ({"faults": ["typo"]}, "faults must be a list of printed-kl"),
         ({"sigma": "guessed"}, "sigma must be a number from 0.01 to 10, 'learned' or 'optimal'"),
-        ({"data": "moons"}, "points of the plane take likelihood='gaussian'"),
+        (
+            {"data": "moons", "likelihood": "bernoulli"},
+            "points of the plane take likelihood='gaussian'",
+        ),
         ({"data": "own"}, "data must stay 'own' for a model of one's own"),
         ({"preset": "none"}, "preset must be one of"),
         ({"forks": [{}, {}, {}]}, "there are 3 runs side by side, got 3"),

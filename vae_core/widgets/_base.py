@@ -186,7 +186,7 @@ class BrowserWidget(anywidget.AnyWidget):
 
     def to_python(self) -> str:
         """The few lines of Python that compute the numbers seen: what *Copy as Python* copies."""
-        return fill(self.share["python"], {name: getattr(self, name) for name in self.STATE})
+        return fill(self.share["python"], self.trait_values(sync=True))
 
     def figure(self) -> Figure:
         """The widget as a still picture, from the same payload."""

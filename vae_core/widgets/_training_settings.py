@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vae_core import _check
+from vae_core.widgets._share import Rule, among, between, either, mapping, several, whole
 from vae_core.widgets._training_data import PLANAR
 
 FAULTS = (
@@ -19,6 +20,7 @@ PLANE_REACH = 2.5  # points of the plane that are drawn lie in [-2.5, 2.5]
 STRUCTURE = (
     "data", "model", "hidden", "latents", "activation", "likelihood", "sigma", "seed", "points",
 )  # fmt: skip
+SHARED = ("data", "points", "seed")  # by all runs
 
 DEFAULTS: dict[str, Any] = {
     "data": "digits",
@@ -105,6 +107,23 @@ KNOWN: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seed": (_whole(0, 2**31 - 1), "a whole number from 0 to 2147483647"),
     "faults": (_list(len(FAULTS), _one_of(*FAULTS)), f"a list of {', '.join(FAULTS)}"),
 }
+# What a link may set them to: the page keeps to the same limits as Python.
+RULES: dict[str, Rule] = {
+    "data": among(("digits", *PLANAR)),
+    "points": several(between(-PLANE_REACH, PLANE_REACH), MOST_POINTS, size=2),
+    "model": among(("VAE", "AE")),
+    "hidden": several(whole(1, 1024), 3),
+    "latents": whole(2, 16),
+    "activation": among(("relu", "tanh", "silu", "softplus", "identity")),
+    "likelihood": among(("bernoulli", "gaussian")),
+    "sigma": either(among(SIGMAS), between(0.01, 10)),
+    "estimator": among(ESTIMATORS),
+    "beta": between(0, 100),
+    "rate": between(1e-6, 1),
+    "batch": whole(1, 512),
+    "seed": whole(0, 2**31 - 1),
+    "faults": several(among(FAULTS), len(FAULTS)),
+}
 _WHOLE = ("latents", "batch", "seed")
 _REAL = ("beta", "rate")
 
@@ -150,6 +169,11 @@ def changes(values: Any) -> dict[str, Any]:
             raise ValueError(f"{name} must be {words}, got {_check.shown(value)}")
         found[name] = _plain(name, value)
     return found
+
+
+def rules(without: Sequence[str] = ()) -> Rule:
+    """What a link may set of the settings, but for some."""
+    return mapping({name: rule for name, rule in RULES.items() if name not in without})
 
 
 def check_together(settings: Mapping[str, Any]) -> None:

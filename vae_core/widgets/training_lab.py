@@ -10,21 +10,21 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 import traitlets
 from matplotlib.figure import Figure
 from torch import nn
 
 from vae_core import _check
-from vae_core._plot import ACCENT, CLASSES, INK, draw_plane
 from vae_core.distributions import GaussianLikelihood
 from vae_core.models import VAE, Autoencoder
 from vae_core.widgets import _training_data as examples
 from vae_core.widgets import _training_settings as known
 from vae_core.widgets._base import BrowserWidget
 from vae_core.widgets._payload import Blob
-from vae_core.widgets._share import Rule, among, whole
-from vae_core.widgets._training_twin import Score, Twin, model_of, trained_tensors
+from vae_core.widgets._share import Rule, among, several, whole
+from vae_core.widgets._sources import from_data, from_zoo, lines
+from vae_core.widgets._training_run import Run, Trained, finished, picture
+from vae_core.widgets._training_twin import model_of, trained_tensors
 from vae_core.widgets._validate import check_computable, check_data
 
 PRINTED_STEPS = 400  # of the run that stands in print
@@ -68,54 +68,9 @@ def _flat(model: VAE | Autoencoder) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _by_name(model: VAE | Autoencoder, flat: np.ndarray) -> dict[str, np.ndarray]:
-    """The tensors of ``model`` out of one array, in the page's order."""
-    found, at = {}, 0
-    for name, tensor in trained_tensors(model).items():
-        found[name] = flat[at : at + tensor.numel()].reshape(tuple(tensor.shape))
-        at += tensor.numel()
-    return found
-
-
-class _Finished:
-    """A run that was trained for print: where it stands, and its curve."""
-
-    def __init__(self, settings: dict[str, Any], own: examples.Examples, start: bytes) -> None:
-        kind = settings["likelihood"]
-        link = "identity" if own.shape == (1, 1, 2) else "sigmoid"
-        weights = None
-        if start:
-            weights = _by_name(model_of(settings, own.shape, link), np.frombuffer(start, "<f8"))
-        twin = Twin(
-            settings, examples.as_numbers(own.train, kind, own.on), own.shape, link, weights
-        )
-        held_out = examples.as_numbers(own.held_out, kind, own.on)
-        self.steps, self.scores = [0], [twin.score(held_out)]
-        for step in range(1, PRINTED_STEPS + 1):
-            twin.train()
-            if twin.step < step:
-                break
-            if step % 20 == 0:
-                self.steps.append(step)
-                self.scores.append(twin.score(held_out))
-        self.model = twin.model.eval()
-
-    @property
-    def last(self) -> Score:
-        return self.scores[-1]
-
-    @torch.no_grad()
-    def decoded(self, side: int) -> np.ndarray:
-        """Means at a square of latents over [-3, 3], [side, side, *shape]."""
-        axis = torch.linspace(-3, 3, side, dtype=torch.float64, device="cpu")
-        z = torch.zeros(side, side, self.model.latent_dim, dtype=torch.float64, device="cpu")
-        z[..., 0], z[..., 1] = axis[None, :], axis.flip(0)[:, None]
-        return self.model.mean(z.flatten(0, 1)).view(side, side, *self.model.shape).numpy()
-
-
 @functools.lru_cache(maxsize=32)
-def _finished(settings: str, own: str, start: bytes) -> _Finished:
-    return _Finished(json.loads(settings), _KEPT[own], start)
+def _finished(settings: str, own: str, start: bytes, kind: str) -> Run:
+    return finished(json.loads(settings), _KEPT[own], start, kind, PRINTED_STEPS, every=20)
 
 
 _KEPT: dict[str, examples.Examples] = {}  # examples of finished runs, by the name of their blob
@@ -142,7 +97,7 @@ class TrainingLab(BrowserWidget):
     change; ``chosen``, the held-out example looked at; ``speed`` in steps a second (0: as fast as
     it goes); ``running``; ``step`` (0 starts anew, a larger number trains to there).
     ``history`` holds the curves in nats, and :meth:`model` gives the first run's model with the
-    weights of the last pause.
+    weights of the last pause. :meth:`trained` trains the same runs in Python.
 
     Raises:
         ValueError: for a model, data or a setting that the page can't train with.
@@ -168,6 +123,7 @@ class TrainingLab(BrowserWidget):
     step = traitlets.Int(0, min=0).tag(sync=True)
     history = traitlets.Dict().tag(sync=True)
     weights = traitlets.Bytes(b"").tag(sync=True)
+    altered = traitlets.Bool(False, help="settings changed after the first step").tag(sync=True)
 
     def __init__(
         self,
@@ -188,8 +144,14 @@ class TrainingLab(BrowserWidget):
         self._start = b""
         blobs = [examples.digits_blob()]
         payload: dict[str, Any] = {"defaults": known.DEFAULTS, "plane": known.ON_THE_PLANE}
+        source = ""
         if model is not None:
             chosen, forks = self._take(model, data), []
+            payload["defaults"] = chosen
+            source = lines(
+                model=(from_zoo(model), "the model"),
+                images=(_known_data(data), "the images and labels"),
+            )
             held = self._examples
             blobs = [examples.pack(held), Blob.of(np.frombuffer(self._start, "<f8").tobytes())]
             payload["start"] = blobs[1].sha
@@ -206,8 +168,37 @@ class TrainingLab(BrowserWidget):
         given = options.pop("settings", {})
         if not isinstance(given, Mapping):
             raise ValueError(f"settings must be given by name, got {_check.shown(given)}")
-        state = {"settings": {**chosen, **given, **own}, "forks": forks, **options}
-        super().__init__(payload=payload, blobs=blobs, **state)
+        settings = {**chosen, **given, **own}
+        if settings.get("data") in examples.PLANAR:
+            settings = {**known.ON_THE_PLANE, **settings}
+        state = {"settings": settings, "forks": forks, **options}
+        super().__init__(payload=payload, blobs=blobs, source=source, **state)
+
+    def ranges(self) -> dict[str, Rule]:
+        """Settings by their own rules; those that give a model of one's own its shape stay."""
+        fixed = known.STRUCTURE if self._own else ()
+        return {
+            "settings": known.rules(without=fixed),
+            "forks": several(known.rules(without=fixed or known.SHARED), RUNS - 1),
+            **self.RANGES,
+        }
+
+    def python(self) -> str:
+        """The lines that train the page's runs again."""
+        given = "model, images, " if self._own else ""
+        return f"""
+            from vae_core.widgets import TrainingLab
+
+            settings = {{{{settings}}}}
+            forks = {{{{forks}}}}
+            lab = TrainingLab({given}settings=settings, forks=forks)
+            @altered=True # Settings were changed while it trained.
+            @altered=True # Here every run has its last settings from the first step on.
+            runs = lab.trained({{{{step}}}})
+            for run in runs:
+                print(f"ELBO {{run.elbo:.2f}}, log P(X|z) {{run.reconstruction:.2f}} nats")
+                print(f"KL {{run.kl.sum():.2f}} nats, of each latent {{run.kl.round(3)}}")
+        """
 
     def _take(self, model: Any, data: Any) -> dict[str, Any]:
         if not isinstance(model, VAE | Autoencoder):
@@ -252,7 +243,7 @@ class TrainingLab(BrowserWidget):
             )
         found = [known.changes(change) for change in proposal["value"]]
         for change in found:
-            if "data" in change or "points" in change or "seed" in change:
+            if any(name in change for name in known.SHARED):
                 raise ValueError("runs side by side have the same data and the same seed")
             if self.settings:
                 self._check_run({**known.checked(self.settings), **change})
@@ -278,21 +269,26 @@ class TrainingLab(BrowserWidget):
         begins; :func:`vae_core.objectives.set_sigma` measures it.
         """
         own = self._data_of(self.settings)
-        link = "identity" if own.shape == (1, 1, 2) else "sigmoid"
-        kind = self.settings["likelihood"]
-        found = model_of(self.settings, own.shape, link)
-        flat = self.weights or self._start
-        if len(flat) != 8 * _flat(found).size:
-            flat = b""
-        weights = _by_name(found, np.frombuffer(flat, "<f8")) if flat else None
-        twin = Twin(
-            self.settings,
-            examples.as_numbers(own.train[:1], kind, own.on),
-            own.shape,
-            link,
-            weights,
-        )
-        return twin.model.float().eval()
+        # Weights of a model of another shape were those before a setting changed.
+        fitting = len(self.weights) == 8 * _flat_size(self.settings, own.shape)
+        run = Run(self.settings, own, self.weights if fitting else self._start)
+        return run.twin.model.float().eval()
+
+    def trained(self, steps: int) -> list[Trained]:
+        """Each run as it stands after so many steps from its first weights, trained in Python.
+
+        With the page's own draws of weights, batches and noise, in float64: the page's numbers,
+        up to rounding. Nothing in the widget changes. A run whose loss is no number ends before.
+        """
+        _check.whole("steps", steps, 0)
+        own = self._data_of(self.settings)
+        kind = self._kind()
+        return [Run(run, own, self._start, kind).train(steps).trained() for run in self.runs()]
+
+    def _kind(self) -> str:
+        """The likelihood that all runs' numbers are for: 0 and 1 where one of them is Bernoulli."""
+        kinds = {run["likelihood"] for run in self.runs()}
+        return "bernoulli" if "bernoulli" in kinds else "gaussian"
 
     def _data_of(self, settings: Mapping[str, Any]) -> examples.Examples:
         if settings["data"] == "own":
@@ -309,25 +305,13 @@ class TrainingLab(BrowserWidget):
         name = json.dumps([self.payload["images"]["sha"], runs[0]["data"], runs[0]["points"]])
         name += str(runs[0]["seed"])
         _KEPT[name] = own
-        finished = [_finished(json.dumps(run), name, self._start) for run in runs]
-        figure = Figure(figsize=(8.4, 2.9 * len(runs)), layout="constrained")
-        grid = figure.subplots(len(runs), 3, squeeze=False)
-        labels = own.labels[len(own.train) :]
-        classes = self._classes if own.shape != (1, 1, 2) else [""] * 5
-        for row, (run, done) in enumerate(zip(runs, finished, strict=True)):
-            plane, decoded, curve = grid[row]
-            codes = done.last.codes[:, :2]
-            if np.isfinite(codes).all():
-                draw_plane(plane, codes, labels, classes)
-            plane.set_title(_title(run, runs[0], row), fontsize=9)
-            if own.shape == (1, 1, 2):
-                _draw_points(decoded, own, done)
-            else:
-                _draw_grid(decoded, done, own.shape)
-            bound = [s.reconstruction - s.kl.sum() for s in done.scores]
-            curve.plot(done.steps, bound, color=ACCENT)
-            curve.set(xlabel="step", ylabel="ELBO, held out (nats)")
-        return figure
+        kind = self._kind()
+        done = [_finished(json.dumps(run), name, self._start, kind) for run in runs]
+        return picture(runs, done, self._classes)
+
+
+def _known_data(data: Any) -> str | None:
+    return from_data(data.images, data.name, data.split)
 
 
 def _shapes(model: VAE | Autoencoder) -> list[tuple[str, tuple[int, ...]]]:
@@ -336,32 +320,3 @@ def _shapes(model: VAE | Autoencoder) -> list[tuple[str, tuple[int, ...]]]:
 
 def _flat_size(settings: Mapping[str, Any], shape: tuple[int, ...]) -> int:
     return sum(p.numel() for p in model_of(settings, shape, "sigmoid").parameters())
-
-
-def _title(run: Mapping[str, Any], first: Mapping[str, Any], row: int) -> str:
-    changed = {k: v for k, v in run.items() if row and v != first[k]}
-    words = ", ".join(f"{k} {', '.join(map(str, v)) if isinstance(v, list) else v}"
-                      for k, v in changed.items())  # fmt: skip
-    return words or f"{run['model']}, {run['likelihood']}"
-
-
-def _draw_grid(axes: Any, done: _Finished, shape: tuple[int, ...]) -> None:
-    side = 11
-    means = done.decoded(side).reshape(side, side, *shape[1:])
-    rows = means.transpose(0, 2, 1, 3).reshape(side * shape[1], side * shape[2])
-    axes.imshow(
-        np.clip(np.nan_to_num(rows), 0, 1), cmap="gray_r", vmin=0, vmax=1, extent=(-3, 3, -3, 3)
-    )
-    axes.set_title("decoded plane", fontsize=9)
-
-
-def _draw_points(axes: Any, own: examples.Examples, done: _Finished) -> None:
-    colors = [CLASSES[k] for k in own.labels[len(own.train) :]]
-    axes.scatter(*own.held_out.T, c=colors, s=3, alpha=0.6, linewidths=0)
-    lattice = done.decoded(25).reshape(25, 25, 2)
-    if np.isfinite(lattice).all():
-        for lines in (lattice[::4], lattice[:, ::4].transpose(1, 0, 2)):
-            for line in lines:
-                axes.plot(*line.T, color=INK, lw=0.6, alpha=0.6)
-    axes.set(xlim=(-2.5, 2.5), ylim=(-2.5, 2.5), aspect="equal")
-    axes.set_title("data, and the plane's image", fontsize=9)

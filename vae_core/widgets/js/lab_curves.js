@@ -39,7 +39,9 @@ class LabCurves {
     const parts = [["held out", "var(--vw-fg)", false]];
     if (this.quantity === "elbo") parts.push(["training", "var(--vw-fg)", true]);
     if (this.quantity === "loss") parts[0][0] = "last batch";
-    const wanted = JSON.stringify([parts, runs.length]);
+    // An autoencoder has no bound: its line is log P(X|z) at its code.
+    const ofRun = runs.map((_, i) => `run ${"ABC"[i]}${this.quantity === "elbo" && this.lab.runs[i].model === "AE" ? ": log P(X|z)" : ""}`);
+    const wanted = JSON.stringify([parts, ofRun]);
     if (this.keysFor !== wanted) {
       this.keysFor = wanted;
       this.keys.replaceChildren();
@@ -47,7 +49,7 @@ class LabCurves {
         const entry = node("span", { className: "vw-key", textContent: text, style: `--vw-swatch: ${color}` }, this.keys);
         if (dash) entry.dataset.dash = "";
       }
-      if (runs.length > 1) runs.forEach((_, i) => node("span", { className: "vw-key", textContent: `run ${"ABC"[i]}`, style: `--vw-swatch: ${i ? `var(--vw-class-${LAB_COLORS[i]})` : "var(--vw-accent)"}` }, this.keys));
+      if (runs.length > 1 || ofRun[0].includes(":")) ofRun.forEach((textContent, i) => node("span", { className: "vw-key", textContent, style: `--vw-swatch: ${i ? `var(--vw-class-${LAB_COLORS[i]})` : "var(--vw-accent)"}` }, this.keys));
     }
     this.curve.describe(`${title} in nats over ${last} steps: ${runs.map(({ history }, i) => `run ${"ABC"[i]} ${labNats(history[names[0]].at(-1))}`).join(", ")}`);
     this.klChart.describe(`KL in nats over ${last} steps, in all and of each latent: ${runs.map(({ history }, i) => `run ${"ABC"[i]} ${labNats(history.kl.at(-1))}`).join(", ")}`);

@@ -175,11 +175,11 @@ class LabView {
     if (frame) {
       this.codes = new LabCodes(frame.codes, labels, lab.planar ? 0 : lab.classes.length);
       this.fit();
-      const { history } = frame, latest = (name) => history[name].at(-1), parts = frame.kl ?? [];
+      const { history } = frame, latest = (name) => history[name].at(-1), parts = frame.kl ?? [], ae = lab.runs[this.run].model === "AE";
       const some = parts.length > 1 && parts.length < 5 ? ` = ${parts.map((v) => labNats(v)).join(" + ")}` : "";
       this.readout.set({
-        elbo: labNats(latest("heldOut")), inside: labNats(latest("train")), reconstruction: labNats(latest("reconstruction")),
-        kl: lab.runs[this.run].model === "AE" ? "none" : labNats(latest("kl")) + some, loss: labNats(latest("loss")), sigma: frame.sigma === null ? "none" : fixed(frame.sigma, 3),
+        elbo: ae ? "none" : labNats(latest("heldOut")), inside: ae ? "none" : labNats(latest("train")), reconstruction: labNats(latest("reconstruction")),
+        kl: ae ? "none" : labNats(latest("kl")) + some, loss: labNats(latest("loss")), sigma: frame.sigma === null ? "none" : fixed(frame.sigma, 3),
       });
       const axes = frame.axes.map((axis) => `z${"₁₂₃₄₅₆₇₈₉"[axis] ?? axis + 1}`);
       this.leftCaption.textContent = `codes μ of ${labels.length} held-out examples (${axes.join(", ")})${frame.spread ? "; one with Q at 1 σ and 2 σ" : ""}`;

@@ -8,12 +8,14 @@ class TrainingLab {
     Object.assign(this, { root, model, ...given }); // images, classes, shape, start, slices
     const { defaults, plane } = model.get("payload");
     Object.assign(this, { defaults, plane, isOwn: this.start !== null });
+    this.live = Boolean(model.get("mark")); // there is a kernel behind the page
     this.settings = this.read(model.get("settings"));
     this.forks = this.readForks(model.get("forks"));
     this.chosen = this.number(model.get("chosen"), 0);
     this.speed = this.number(model.get("speed"), 0);
     this.running = false;
     this.step = 0;
+    this.altered = false; // settings changed after the first step
     this.edited = 0;
     this.out = -1;
     this.views = [];
@@ -42,12 +44,16 @@ class TrainingLab {
       this.dissection.show();
     }));
     this.host.send({ kind: "speed", rate: this.speed || Infinity });
+    const to = this.live ? model.get("step") : 0;
+    // A link may say what does not go together, as points with a Bernoulli likelihood.
+    if (!this.live) this.tell({ settings: this.settings, forks: this.forks });
     this.restart();
     if (model.get("running")) this.play(true);
+    else if (to > 0) this.play(true, to);
   }
 
   number(value, other) { return Number.isFinite(value) && value >= 0 ? value : other; }
-  read(values) { return labSettings(values, this.isOwn ? { ...this.defaults, ...values } : this.defaults, this.isOwn); }
+  read(values) { return labSettings(values, this.defaults, this.isOwn); }
   readForks(values) {
     if (!Array.isArray(values)) return [];
     return values.slice(0, LAB_RUNS - 1).map((change) => labChange(labSettings(change, this.settings, this.isOwn), this.settings));
@@ -220,6 +226,7 @@ class TrainingLab {
     this.failure = null;
     this.alert.hidden = true;
     this.step = 0;
+    this.altered = false;
     this.frame = null;
     const { data, seed, points, likelihood } = this.settings, kinds = [...new Set(this.runs.map((run) => run.likelihood))];
     const name = JSON.stringify(this.planar ? [data, seed, points] : [data, kinds]);
@@ -241,6 +248,7 @@ class TrainingLab {
       given: this.sentData ? null : { pixels, link, train: train.slice(), heldOut: heldOut.slice() },
     });
     this.sentData = true;
+    this.tell({ step: 0, altered: false });
     this.host.send({ kind: "choose", index: this.chosen, digits: this.digits });
     this.showRunning();
     if (this.key) this.key.group.hidden = this.planar;
@@ -268,6 +276,21 @@ class TrainingLab {
     this.runs.forEach((settings, run) => this.host.send({ kind: "change", run, settings }));
     this.showControls();
     this.dissection.ask();
+    this.alter();
+  }
+
+  // From here on the run is not one that has had its settings from the first step.
+  alter() {
+    this.altered ||= this.step > 0 || this.running;
+    this.tell({ altered: this.altered });
+  }
+
+  // What Python, or the lines behind Copy as Python, are to know. Without a kernel at once.
+  tell(values) {
+    if (this.live) { this.traits.push(values); return; }
+    this.telling = true;
+    for (const [name, value] of Object.entries(values)) this.model.set(name, value);
+    this.telling = false;
   }
 
   // A change of the run that is being edited.
@@ -324,6 +347,7 @@ class TrainingLab {
     this.buildRuns();
     this.views.forEach((view, i) => view.show(this.frame?.runs[Math.min(i, this.frame.runs.length - 1)] ?? null));
     this.tellSettings();
+    this.alter();
     this.say(`Run ${"ABC"[this.edited]} starts from run A’s weights at step ${this.step}. Change one thing of it.`);
   }
 
@@ -383,6 +407,7 @@ class TrainingLab {
     this.views.forEach((view, i) => view.show(frame.runs[i]));
     this.showRunning();
     this.curves.draw();
+    if (!this.running || !this.live) this.tell({ step: frame.step });
     const now = performance.now();
     if (now - this.told < LAB_TELL) return;
     this.told = now;
@@ -425,6 +450,7 @@ class TrainingLab {
 
   // A trait set in Python.
   pull(name, value) {
+    if (this.telling) return;
     if (name === "settings") this.setSettings(this.read(value));
     else if (name === "forks") {
       const forks = this.readForks(value);
