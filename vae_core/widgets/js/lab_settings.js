@@ -89,3 +89,27 @@ function labCause(settings) {
   if (settings.estimator.startsWith("score-function")) return "The score function’s gradients are probably too noisy for this learning rate: one of them threw log σ far off.";
   return "Probably one step threw log σ so far off that its exponential is larger than any number; a lower learning rate avoids that.";
 }
+
+// A labelled choice; show(value) sets it, and adds a value that is not among the options.
+function labSelect(parent, name, options, value, onChange, title = "") {
+  const row = node("label", { className: "vw-lab-field", title }, parent);
+  node("span", { textContent: name }, row);
+  const box = node("select", { "aria-label": name }, row);
+  const values = options.map(([v]) => v);
+  options.forEach(([, text]) => node("option", { textContent: text }, box));
+  box.addEventListener("change", () => onChange(values[box.selectedIndex]));
+  const show = (v) => {
+    let at = values.findIndex((other) => labSame(other, v));
+    if (at < 0) { at = values.push(v) - 1; node("option", { textContent: Array.isArray(v) ? v.join(", ") : String(v) }, box); }
+    box.selectedIndex = at;
+  };
+  show(value);
+  return { row, box, show };
+}
+
+// The curves as JSON has them: what is no number is null.
+function labHistory(frame) {
+  const clean = (values) => values.map((v) => (Array.isArray(v) ? clean(v) : Number.isFinite(v) ? v : null));
+  const runs = frame?.runs ?? [];
+  return { steps: frame?.steps ?? [], runs: runs.map(({ history }) => Object.fromEntries(Object.entries(history).map(([name, values]) => [name, clean(values)]))) };
+}

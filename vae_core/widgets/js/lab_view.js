@@ -29,7 +29,7 @@ class LabView {
       label: `Latent plane of run ${"ABC"[run]}`, home: { x: 0, y: 0, reach: 3.6 },
       handlers: {
         base: (ctx, plane) => this.drawPlane(ctx, plane), overlay: (ctx, plane) => this.drawChosen(ctx, plane),
-        point: (z, how) => { if (how === "set" && this.codes) lab.choose(this.codes.nearest(z).index); },
+        point: (z, how) => { if (how === "set" && this.codes && z.every(Number.isFinite)) lab.choose(this.codes.nearest(z).index); },
         step: ([dx, dy]) => this.walk(dx, dy),
       },
     });

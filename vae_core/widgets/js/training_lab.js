@@ -31,6 +31,8 @@ class TrainingLab {
     undo.push(() => {
       document.removeEventListener("visibilitychange", hidden);
       clearTimeout(this.slow);
+      clearTimeout(this.drawing);
+      cancelAnimationFrame(this.painting);
       this.host.close();
       this.traits.close();
       this.dissection.close();
@@ -69,8 +71,8 @@ class TrainingLab {
     this.playButton = button(bar, "▶ Play", () => this.play(!this.running), { className: "vw-lab-play", title: "Train (Space)" });
     this.stepButton = button(bar, "Step", () => this.one(), { title: "One step (→)" });
     button(bar, "Reset", () => this.reset(), { title: "Back to the first weights (R)" });
-    this.speedSelect = this.select(bar, "speed", LAB_SPEEDS, this.speed, (value) => this.setSpeed(value));
-    if (!this.isOwn) this.dataSelect = this.select(bar, "data", LAB_DATA, this.settings.data, (value) => this.setData(value));
+    this.speedSelect = labSelect(bar, "speed", LAB_SPEEDS, this.speed, (value) => this.setSpeed(value));
+    if (!this.isOwn) this.dataSelect = labSelect(bar, "data", LAB_DATA, this.settings.data, (value) => this.setData(value));
     this.clear = button(bar, "Clear points", () => this.setSettings({ points: [] }));
     this.counter = node("output", { className: "vw-push vw-lab-counter", "aria-label": "Steps taken" }, bar);
     this.alert = node("div", { className: "vw-lab-alert", role: "alert", hidden: true }, root);
@@ -84,7 +86,7 @@ class TrainingLab {
     this.forkButton = button(head, "Fork: compare from here", () => this.fork(), { className: "vw-push", title: "A second run from these very weights, with the same batches and noise: then change one thing" });
     this.controls = node("div", { className: "vw-lab-controls" }, panel);
     this.selects = Object.fromEntries(LAB_CONTROLS.map(([name, text, options, title]) => [
-      name, this.select(this.controls, text, options, this.settings[name], (value) => this.edit({ [name]: value }), title),
+      name, labSelect(this.controls, text, options, this.settings[name], (value) => this.edit({ [name]: value }), title),
     ]));
     const seed = node("label", { className: "vw-lab-field", title: "Of first weights, batches and noise" }, this.controls);
     node("span", { textContent: "seed" }, seed);
@@ -111,22 +113,6 @@ class TrainingLab {
       CLASS_KEY_HELP,
     ]);
     root.addEventListener("keydown", (event) => this.press(event));
-  }
-
-  select(parent, name, options, value, onChange, title = "") {
-    const row = node("label", { className: "vw-lab-field", title }, parent);
-    node("span", { textContent: name }, row);
-    const box = node("select", { "aria-label": name }, row);
-    const values = options.map(([v]) => v);
-    options.forEach(([, text]) => node("option", { textContent: text }, box));
-    box.addEventListener("change", () => onChange(values[box.selectedIndex]));
-    const show = (v) => {
-      let at = values.findIndex((other) => labSame(other, v));
-      if (at < 0) { at = values.push(v) - 1; node("option", { textContent: Array.isArray(v) ? v.join(", ") : String(v) }, box); }
-      box.selectedIndex = at;
-    };
-    show(value);
-    return { row, box, show };
   }
 
   buildRuns() {
@@ -240,6 +226,9 @@ class TrainingLab {
     this.chosen = Math.min(this.chosen, count - 1);
     this.digits = this.planar ? [] : this.classes.map((_, k) => this.data.labels.indexOf(k)).filter((i) => i >= 0).slice(0, 10);
     this.serial += 1;
+    if (this.painting) this.host.send({ kind: "seen" }); // what was being painted is no longer wanted
+    cancelAnimationFrame(this.painting);
+    this.painting = 0;
     const { pixels, link, train, heldOut } = this.data;
     this.buildRuns();
     this.views.forEach((view) => view.show(null));
@@ -391,22 +380,18 @@ class TrainingLab {
     }
     if (message.kind === "frame") this.hearFrame(message);
     else if (message.kind === "dissection") this.dissection.hear(message);
-    else if (message.kind === "weights") this.traits.push({ weights: new DataView(message.theta.buffer), step: message.step, history: this.historyOf() });
+    else if (message.kind === "weights") this.traits.push({ weights: new DataView(message.theta.buffer), step: message.step, history: labHistory(this.frame) });
   }
 
   hearFrame(frame) {
-    // With reduced motion the pictures change once a second.
-    const wait = reducedMotion() && this.running ? 1000 : 0;
-    this.slow = setTimeout(() => this.host.send({ kind: "seen" }), wait);
-    if (frame.runs.length !== this.views.length) return; // a run came or went in between
+    if (frame.runs.length !== this.views.length) { this.host.send({ kind: "seen" }); return; } // a run came or went in between
     this.frame = frame;
     this.step = frame.step;
     const failed = frame.runs.findIndex((run) => run.failed);
     if (failed >= 0 && !this.failure) this.fail(failed, frame.runs[failed].failed);
     if (this.running && !frame.playing && !this.asleep && failed < 0 && frame.step > 0) this.arrive();
-    this.views.forEach((view, i) => view.show(frame.runs[i]));
+    this.paint([...this.views.map((view, i) => () => view.show(frame.runs[i])), () => this.curves.draw()]);
     this.showRunning();
-    this.curves.draw();
     if (!this.running || !this.live) this.tell({ step: frame.step });
     const now = performance.now();
     if (now - this.told < LAB_TELL) return;
@@ -414,7 +399,21 @@ class TrainingLab {
     if (!this.running) return;
     const { history } = frame.runs[0];
     this.say(`Step ${frame.step}: ELBO ${labNats(history.heldOut.at(-1), 1)} nats on held-out examples`);
-    this.traits.push({ step: frame.step, history: this.historyOf() });
+    this.traits.push({ step: frame.step, history: labHistory(this.frame) });
+  }
+
+  // One picture in each frame of the browser, so that no frame is long; then the session may send more.
+  paint(pictures) {
+    const next = () => {
+      pictures.shift()();
+      this.painting = pictures.length ? requestAnimationFrame(next) : 0;
+      if (this.painting) return;
+      // With reduced motion the pictures change once a second.
+      this.slow = setTimeout(() => this.host.send({ kind: "seen" }), reducedMotion() && this.running ? 1000 : 0);
+    };
+    cancelAnimationFrame(this.painting);
+    clearTimeout(this.slow);
+    next();
   }
 
   // A training that was to end at a step has got there.
@@ -424,12 +423,6 @@ class TrainingLab {
     this.running = false;
     this.traits.push({ running: false });
     this.pushWeights();
-  }
-
-  historyOf() {
-    const clean = (values) => values.map((v) => (Array.isArray(v) ? clean(v) : Number.isFinite(v) ? v : null));
-    const runs = this.frame?.runs ?? [];
-    return { steps: this.frame?.steps ?? [], runs: runs.map(({ history }) => Object.fromEntries(Object.entries(history).map(([name, values]) => [name, clean(values)]))) };
   }
 
   pushWeights() { this.host.send({ kind: "weights" }); }
