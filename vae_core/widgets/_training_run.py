@@ -130,7 +130,7 @@ def finished(
 
 def picture(runs: list[dict[str, Any]], done: list[Run], classes: list[str]) -> Figure:
     """Each run in a row: its map, what its plane decodes to, and the curve of its ELBO."""
-    figure = Figure(figsize=(6.8, 2.4 * len(runs)), layout="constrained")
+    figure = Figure(figsize=(6.0, 2.1 * len(runs)), layout="constrained")
     grid = figure.subplots(len(runs), 3, squeeze=False)
     own = done[0].own
     labels = own.labels[len(own.train) :]
@@ -144,7 +144,10 @@ def picture(runs: list[dict[str, Any]], done: list[Run], classes: list[str]) -> 
         (_draw_points if planar else _draw_grid)(decoded, run)
         bound = [score.reconstruction - score.kl.sum() for score in run.scores]
         curve.plot(run.steps, bound, color=ACCENT)
-        curve.set(xlabel="step", ylabel="ELBO, held out (nats)")
+        curve.set_xlabel("step", fontsize=9)
+        curve.set_ylabel("ELBO, held out (nats)", fontsize=9)
+        for axes in (decoded, curve):
+            axes.tick_params(labelsize=8)
     return figure
 
 

@@ -64,13 +64,13 @@ class LabCurves {
     return ` at step ${steps[at]}: ${runs.map(({ history }) => labNats(history[name][at])).join(" | ")}`;
   }
 
-  // Room for the curves; the first moments, and what has run away, may lie outside.
+  // Room for the curves: at most 1,000 nats. The first moments, and what runs away, may lie outside.
   span(values, fromZero = false) {
     const finite = values.filter(Number.isFinite).sort((a, b) => a - b);
     if (!finite.length) return [0, 1];
-    const middle = finite[finite.length >> 1];
-    const low = fromZero ? 0 : Math.max(finite[Math.floor(0.04 * finite.length)], middle - 1000);
-    const high = Math.max(low + 1, Math.min(fromZero ? finite.at(-1) : finite[Math.ceil(0.99 * (finite.length - 1))], middle + 1000));
+    const at = (share) => finite[Math.round(share * (finite.length - 1))], least = at(0.04), most = at(0.99);
+    const low = fromZero ? 0 : Math.max(least, most - 1000);
+    const high = Math.max(low + 1, fromZero ? Math.min(finite.at(-1), least + 1000) : most);
     const pad = 0.06 * (high - low);
     return [fromZero ? 0 : low - pad, high + pad];
   }
