@@ -43,7 +43,10 @@ FOCUS_SHOWN = """(e) => {
   return s.outlineStyle !== "none" && parseFloat(s.outlineWidth) >= 1.5;
 }"""
 
-FOCUSABLE = "button:not(:disabled), canvas[tabindex], .vw-handle, input, summary"
+FOCUSABLE = (
+    "button:not(:disabled), canvas[tabindex], .vw-handle, input, select:not(:disabled), summary, "
+    ".vw-lab-card, .vw-lab-code"
+)
 MOVED = ".vw-handle, canvas[tabindex], input[type=range]"
 
 
