@@ -545,6 +545,7 @@ _WIDGETS: dict[str, Callable[[Here], Any]] = {
     "SigmaExplorer": lambda h: widgets.SigmaExplorer(
         [h.vae(GaussianLikelihood(0.5)), h.vae(GaussianLikelihood("learned"))], h.data
     ),
+    "TrainingLab": lambda h: widgets.TrainingLab(h.vae(), h.data),
 }
 CALLS |= {f"widgets.{name}": call for name, call in _WIDGETS.items()}
 

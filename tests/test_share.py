@@ -17,9 +17,20 @@ from hypothesis import strategies as st
 from vae_core import data, widgets, zoo
 from vae_core.evaluation import trade_off
 from vae_core.models import VAE
-from vae_core.widgets import KLExplorer, SigmaExplorer, _sources
+from vae_core.widgets import KLExplorer, SigmaExplorer, TrainingLab, _sources
 from vae_core.widgets._base import BrowserWidget
-from vae_core.widgets._share import among, between, fill, literal, whole
+from vae_core.widgets._share import (
+    among,
+    between,
+    either,
+    fill,
+    literal,
+    mapping,
+    several,
+    whole,
+)
+from vae_core.widgets._training_data import PLANAR
+from vae_core.widgets._training_settings import RULES
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +48,11 @@ def made() -> dict[str, BrowserWidget]:
         (-1.0156250, "-1.01563"), (1e-7, "0"), (0.000012345678, "0.0000123457"),
         (123456.75, "123457"), (9999.996, "10000"), (4294967295, "4294967295"), (True, "True"),
         ([[0.5, 1.0], [2, -3.25]], "[[0.5, 1], [2, -3.25]]"), ('a"b\\', '"a\\"b\\\\"'),
+        ({}, "{}"), ([{"beta": 4.0}], '[{"beta": 4}]'),
+        (
+            dict.fromkeys("abcde", 1),
+            '{\n    "a": 1,\n    "b": 1,\n    "c": 1,\n    "d": 1,\n    "e": 1,\n}',
+        ),
     ],
 )  # fmt: skip
 def test_values_are_written_as_python(value: Any, code: str) -> None:
@@ -61,6 +77,10 @@ def test_rules_in_words() -> None:
     assert between(-1, 2) == {"low": -1, "high": 2}
     assert whole(0, 9) == {"low": 0, "high": 9, "whole": True}
     assert among(k for k in "ab") == {"among": ["a", "b"]}
+    number = between(0, 1)
+    assert either(among("a"), number) == {"either": [{"among": ["a"]}, number]}
+    assert several(number, 4, 2) == {"each": number, "most": 4, "size": 2}
+    assert mapping({"beta": number}) == {"fields": {"beta": number}}
 
 
 # ------------------------------------------------------------------ every widget
@@ -86,6 +106,22 @@ def test_every_trait_has_a_rule_and_every_widget_lines(
 
 def extremes(rule: dict[str, Any], like: Any) -> Iterator[Any]:
     """The values at a rule's limits, in the form of ``like``."""
+    if "fields" in rule:
+        for key, one in rule["fields"].items():
+            for value in extremes(one, like.get(key)):
+                # Points of the plane are no black-and-white pixels.
+                grey = {"likelihood": "gaussian"} if value in PLANAR else {}
+                yield {**like, key: value, **grey}
+        return
+    if "each" in rule:
+        yield []
+        for value in extremes(rule["each"], {}):
+            yield [value] if rule["size"] == 1 else [[value] * rule["size"]]
+        return
+    if "either" in rule:
+        for one in rule["either"]:
+            yield from extremes(one, like)
+        return
     for value in rule.get("among", (rule.get("low"), rule.get("high"))):
         yield _filled(like, value)
 
@@ -114,6 +150,8 @@ def test_beyond_its_limits_python_refuses_too(name: str, made: dict[str, Browser
     one, refused = made[name], 0
     for trait, rule in one.share["ranges"].items():
         now = getattr(one, trait)
+        if "fields" in rule or "each" in rule:
+            continue  # of TrainingLab: see below
         if isinstance(now, bool) or rule.get("high") == 1e4 or (name, trait) in FREE:
             continue
         wrong = "no such" if isinstance(now, str) else rule.get("high", 1000) + 1
@@ -121,6 +159,22 @@ def test_beyond_its_limits_python_refuses_too(name: str, made: dict[str, Browser
             setattr(one, trait, _filled(now, wrong))
         refused += 1
     assert refused or name == "DrawAndEncode"
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_beyond_a_settings_rule_python_refuses_too(name: str) -> None:
+    """A link's limits of the training lab's settings are Python's own."""
+    rules = RULES[name].get("either", [RULES[name]])
+    one = rules[-1].get("each", rules[-1])
+    wrong: Any = "no such" if "among" in one else one["high"] + 1
+    for _ in range("each" in rules[-1]):
+        wrong = [wrong] if rules[-1]["size"] == 1 else [[wrong, wrong]]
+    with pytest.raises((traitlets.TraitError, ValueError)):
+        TrainingLab(settings={name: wrong})
+    if "each" in rules[-1] and "low" in one:  # one too many
+        right = [one["low"]] * rules[-1]["size"]
+        with pytest.raises((traitlets.TraitError, ValueError)):
+            TrainingLab(settings={name: [right] * (rules[-1]["most"] + 1)})
 
 
 FREE = {("PosteriorExplorer", "x"), ("DrawAndEncode", "noise")}

@@ -27,6 +27,7 @@ POLICY = "; ".join(
         "img-src 'self'",
         "font-src 'self'",
         "connect-src 'self'",
+        "worker-src blob:",
         "form-action 'self'",
         "base-uri 'none'",
         "frame-ancestors 'self'",

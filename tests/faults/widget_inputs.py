@@ -24,6 +24,7 @@ from vae_core.distributions import (
 from vae_core.evaluation import Estimate, ScalarVAE, TradeOff
 from vae_core.models import CVAE, VAE, Autoencoder, Classifier, LinearVAE
 from vae_core.ordered import OrderedLogitLikelihood
+from vae_core.widgets._training_settings import FAULTS, PRESETS
 
 HTML = (
     "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "</SCRIPT >", "&lt;b&gt;",
@@ -374,6 +375,15 @@ WITH_MODELS: dict[str, st.SearchStrategy[Call]] = {
         widgets.GradientNoise,
         st.one_of(st.builds(ScalarVAE, numbers, numbers, numbers, numbers, numbers), junk),
     ),
+    "TrainingLab": calling(widgets.TrainingLab, model_of(), some_data),
+    "TrainingLab, settings": calling(
+        widgets.TrainingLab,
+        preset=st.one_of(st.sampled_from(sorted(PRESETS)), junk),
+        hidden=st.one_of(st.just([8]), junk), beta=st.one_of(numbers, junk),
+        sigma=st.one_of(numbers, st.sampled_from(["learned", "optimal"]), junk),
+        faults=st.one_of(st.lists(st.sampled_from(FAULTS), max_size=3), junk),
+        rate=st.one_of(st.floats(0, 1), junk),
+    ),
 }  # fmt: skip
 
 
@@ -391,7 +401,7 @@ def _settings(widget: type[Any]) -> st.SearchStrategy[Call]:
 
 TAKE_SETTINGS = (
     widgets.KLExplorer, widgets.MapExplorer, widgets.ELBOExplorer, widgets.PosteriorExplorer,
-    widgets.ReparameterizationExplorer, widgets.SamplingExplorer,
+    widgets.ReparameterizationExplorer, widgets.SamplingExplorer, widgets.TrainingLab,
 )  # fmt: skip
 WITH_SETTINGS = {widget.__name__: _settings(widget) for widget in TAKE_SETTINGS}
 

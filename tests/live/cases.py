@@ -113,4 +113,8 @@ CASES: dict[str, Case] = {
         "widgets.SigmaExplorer([vae(2, GaussianLikelihood(s)) for s in (0.5, 1.0)], few)",
         press("Another digit"), "digit", "z", [0.5, -1.25],
     ),
+    "TrainingLab": Case(
+        "widgets.TrainingLab(hidden=[8], batch=8)",
+        press("Fork: compare from here"), "forks", "chosen", 3,
+    ),
 }  # fmt: skip

@@ -16,6 +16,7 @@ from vae_core.widgets.posterior_explorer import PosteriorExplorer
 from vae_core.widgets.reparameterization_explorer import ReparameterizationExplorer
 from vae_core.widgets.sampling_explorer import SamplingExplorer
 from vae_core.widgets.sigma_explorer import SigmaExplorer
+from vae_core.widgets.training_lab import TrainingLab
 
 __all__ = [
     "BitsExplorer",
@@ -32,4 +33,5 @@ __all__ = [
     "ReparameterizationExplorer",
     "SamplingExplorer",
     "SigmaExplorer",
+    "TrainingLab",
 ]

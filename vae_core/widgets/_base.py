@@ -34,7 +34,10 @@ NO_SCRIPT = (
     "or trust the notebook.</p>"
 )
 SHARED = ("core", "share", "entropy", "plane")
-OPTIONAL = ("chart", "classes", "notation", "python", "desk_line")
+OPTIONAL = (
+    "chart", "classes", "notation", "python", "desk_line", "train_math", "train", "train_session",
+    "train_host", "lab_settings", "lab_view", "lab_curves", "lab_dissect",
+)  # fmt: skip
 
 
 def _uses(code: str, shared: Traversable) -> bool:
@@ -43,13 +46,23 @@ def _uses(code: str, shared: Traversable) -> bool:
     return re.search(rf"\b(?:{'|'.join(declared)})\b", code) is not None
 
 
+def _wanted(own_part: str, folder: Traversable) -> list[str]:
+    """The optional parts that a widget uses, by itself or through another part, in their order."""
+    found: set[str] = set()
+    text = own_part
+    while more := {part for part in OPTIONAL if _uses(text, folder / f"{part}.js")} - found:
+        found |= more
+        text = "\n".join((folder / f"{part}.js").read_text("utf-8") for part in more)
+    return [part for part in OPTIONAL if part in found]
+
+
 @functools.cache
 def bundle(name: str) -> str:
     """The ES module of a widget: style, shared code and its own file, in one text."""
     folder = resources.files("vae_core.widgets") / "js"
     own_part = (folder / f"{name}.js").read_text("utf-8")
     # A widget without charts leaves them out: 17 kB a copy, and a page has 2 MB.
-    wanted = [part for part in OPTIONAL if _uses(own_part, (folder / f"{part}.js"))]
+    wanted = _wanted(own_part, folder)
     parts = [(folder / f"{part}.js").read_text("utf-8") for part in (*SHARED, *wanted)]
     parts.append(own_part)
     # style.css is every widget's; a widget may have rules of its own beside its module.
@@ -173,7 +186,7 @@ class BrowserWidget(anywidget.AnyWidget):
 
     def to_python(self) -> str:
         """The few lines of Python that compute the numbers seen: what *Copy as Python* copies."""
-        return fill(self.share["python"], {name: getattr(self, name) for name in self.STATE})
+        return fill(self.share["python"], self.trait_values(sync=True))
 
     def figure(self) -> Figure:
         """The widget as a still picture, from the same payload."""

@@ -10,6 +10,7 @@ from typing import Any
 
 DIGITS = 6  # of a number in a link or in the lines: more than any page shows
 FAR = 1e4  # as far from zero as a link may set a point of a plane
+LONG = 4  # entries of a mapping that stand on one line
 LEAST = 1e-6  # what is smaller than this is written as 0
 _WHEN = re.compile(r"@(\w+)(!?)=(\S+) ")
 Rule = dict[str, Any]
@@ -30,11 +31,31 @@ def among(values: Iterable[Any]) -> Rule:
     return {"among": list(values)}
 
 
+def either(*rules: Rule) -> Rule:
+    """A link may set what one of ``rules`` lets it."""
+    return {"either": list(rules)}
+
+
+def several(rule: Rule, most: int, size: int = 1) -> Rule:
+    """A link may set a list of at most ``most`` values, or of lists of ``size`` values each."""
+    return {"each": rule, "most": most, "size": size}
+
+
+def mapping(fields: Mapping[str, Rule]) -> Rule:
+    """A link may set the entries of a mapping, each by its own rule."""
+    return {"fields": dict(fields)}
+
+
 def literal(value: Any) -> str:
     """A trait's value as Python code: numbers to six digits, texts in double quotes.
 
-    A list of texts has a line for each.
+    A list of texts has a line for each, and so has a mapping with more than four entries.
     """
+    if isinstance(value, Mapping):
+        entries = [f"{literal(name)}: {literal(part)}" for name, part in value.items()]
+        if len(entries) > LONG:
+            return "{\n" + "".join(f"    {entry},\n" for entry in entries) + "}"
+        return f"{{{', '.join(entries)}}}"
     if isinstance(value, list | tuple):
         if any(isinstance(part, str) for part in value):
             return "[\n" + "".join(f"    {literal(part)},\n" for part in value) + "]"

@@ -371,6 +371,7 @@ class Chart {
   listen() {
     let pressed = false;
     const inside = ([px, py]) => {
+      if (!this.inner) return false; // before the first layout
       const { left, top, width, height } = this.inner;
       return px >= left && px <= left + width && py >= top && py <= top + height;
     };

@@ -8,6 +8,10 @@ const tidy = (v) => (Math.abs(v) < 1e-6 ? 0 : Number.isInteger(v) ? v : Number(v
 function pythonLiteral(v) {
   if (Array.isArray(v) && v.some((each) => typeof each === "string")) return `[\n${v.map((each) => `    ${pythonLiteral(each)},\n`).join("")}]`;
   if (Array.isArray(v)) return `[${v.map(pythonLiteral).join(", ")}]`;
+  if (typeof v === "object") {
+    const entries = Object.entries(v).map(([key, value]) => `${JSON.stringify(key)}: ${pythonLiteral(value)}`);
+    return entries.length > 4 ? `{\n${entries.map((entry) => `    ${entry},\n`).join("")}}` : `{${entries.join(", ")}}`;
+  }
   if (typeof v === "boolean") return v ? "True" : "False";
   return typeof v === "number" ? `${tidy(v)}` : JSON.stringify(v);
 }
@@ -23,8 +27,14 @@ function pythonLines(template, get) {
   return `${lines.join("\n").replace(/\n{3,}/g, "\n\n")}\n`;
 }
 
-// Lists are written flat, and a number that repeats once: 0*4,7 is 0,0,0,0,7.
-function linkText(v) {
+// Lists are written flat, and a number that repeats once: 0*4,7 is 0,0,0,0,7. Under a rule of its own
+// a list is 1+2+3, a mapping beta=4,seed=2, and a list of mappings beta=4/seed=2 ("same" is an empty one).
+function linkText(v, rule = {}) {
+  if (rule.each) return v.flat().map((part) => linkText(part, rule.each)).join(rule.each.fields ? "/" : "+");
+  if (rule.fields) {
+    const known = Object.entries(v).filter(([key]) => Object.hasOwn(rule.fields, key));
+    return known.map(([key, value]) => `${key}=${linkText(value, rule.fields[key])}`).join() || "same";
+  }
   if (!Array.isArray(v)) return typeof v === "number" ? `${tidy(v)}` : encodeURIComponent(v);
   const runs = [];
   for (const text of v.flat().map(linkText)) {
@@ -36,6 +46,22 @@ function linkText(v) {
 
 // What a text means for a trait that is now `like`, by its rule; undefined where it means nothing.
 function linkValue(text, like, rule) {
+  if (rule.either) return rule.either.map((one) => linkValue(text, like, one)).find((value) => value !== undefined);
+  if (rule.fields) {
+    const found = { ...like };
+    for (const [key, value = ""] of text.split(",").map((part) => part.split("="))) {
+      const meant = Object.hasOwn(rule.fields, key) ? linkValue(value, null, rule.fields[key]) : undefined;
+      if (meant !== undefined) found[key] = meant;
+    }
+    return found;
+  }
+  if (rule.each) {
+    const { each, most, size } = rule, parts = text ? text.split(each.fields ? "/" : "+") : [];
+    if (parts.length > most * size || parts.length % size) return undefined;
+    const values = parts.map((part) => linkValue(part, null, each));
+    if (values.includes(undefined)) return undefined;
+    return size === 1 ? values : Array.from({ length: values.length / size }, (_, i) => values.slice(i * size, (i + 1) * size));
+  }
   if (Array.isArray(like)) {
     const flat = [], size = like.flat().length;
     for (const part of text.split(",")) {
@@ -67,8 +93,11 @@ function shareLink(name, model, ranges, el) {
   let timer = 0;
   // Whatever differs from how the page was made.
   const text = () => names.flatMap((trait, k) => {
-    const now = linkText(model.get(trait));
-    return now === linkText(start[k]) ? [] : `${trait}:${now}`;
+    const rule = ranges[trait], now = model.get(trait);
+    if (linkText(now, rule) === linkText(start[k], rule)) return [];
+    const other = ([key, value]) => linkText(value, rule.fields[key]) !== linkText(start[k][key], rule.fields[key]);
+    const told = rule.fields ? Object.fromEntries(Object.entries(now).filter((each) => Object.hasOwn(rule.fields, each[0]) && other(each))) : now;
+    return `${trait}:${linkText(told, rule)}`;
   }).join(";");
   // In place of the present entry of the history; what else the address says stays.
   const write = () => {
