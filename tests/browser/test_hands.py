@@ -44,8 +44,8 @@ FOCUS_SHOWN = """(e) => {
 }"""
 
 FOCUSABLE = (
-    "button:not(:disabled), canvas[tabindex], .vw-handle, input, select:not(:disabled), textarea, summary, "
-    "p[tabindex='0'], .vw-lab-card, .vw-lab-code"
+    "button:not(:disabled), canvas[tabindex], .vw-handle, input, select:not(:disabled), textarea, "
+    "summary, p[tabindex='0'], .vw-lab-card, .vw-lab-code"
 )
 MOVED = ".vw-handle, canvas[tabindex], input[type=range]"
 

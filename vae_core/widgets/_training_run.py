@@ -173,7 +173,8 @@ def _draw_grid(axes: Axes, run: Run) -> None:
 def _draw_points(axes: Axes, run: Run) -> None:
     own = run.own
     colors = [CLASSES[k] for k in own.labels[len(own.train) :]]
-    axes.scatter(*own.held_out.T, c=colors, s=3, alpha=0.6, linewidths=0)
+    across, up = own.held_out.T
+    axes.scatter(across, up, c=colors, s=3, alpha=0.6, linewidths=0)
     lattice = run.decoded(LATTICE).reshape(LATTICE, LATTICE, 2)
     if np.isfinite(lattice).all():
         for lines in (lattice[::4], lattice[:, ::4].transpose(1, 0, 2)):
