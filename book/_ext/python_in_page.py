@@ -39,14 +39,24 @@ PYODIDE = "314.0.7"
 CHECKSUM = (  # SHA-512 of the npm package, as npm itself writes it in a lock file
     "0YvXxEhfEdpLfb/XkM2BFAeMROq0iMUX2bzzH9pOttyMcWkwq+HbE5uyuGD82LN7y2q+SNvi/6V5JEsOlD2R1A=="
 )
-NEEDED = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
+NEEDED: tuple[str, ...] = (
+    "pyodide.mjs",
+    "pyodide.asm.mjs",
+    "pyodide.asm.wasm",
+    "python_stdlib.zip",
+)
 NEEDED += ("pyodide-lock.json", "package.json", "README.md")
 HERE = Path(__file__).parent / "python"
 VARIABLE = "PYTHON_IN_PAGE"
 FOLDER = "_static/python"
 LIBRARIES = ("sympy", "mpmath")
 # The package's own part: modules that need nothing but SymPy.
-OWN = ("vae_core/__init__.py", "vae_core/_check.py", "vae_core/_stopping.py", "vae_core/_text.py")
+OWN: tuple[str, ...] = (
+    "vae_core/__init__.py",
+    "vae_core/_check.py",
+    "vae_core/_stopping.py",
+    "vae_core/_text.py",
+)
 OWN += ("vae_core/symbolic",)
 # Of the standard library and of SymPy, what no check of a derivation imports.
 SKIP = (
