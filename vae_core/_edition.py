@@ -25,7 +25,7 @@ from vae_core._typography import typeset
 __all__ = ["begin", "formatted", "put", "quiz_page", "quiz_text", "running", "seal", "unseal"]
 
 # A place in a text for a computed number: «name» or «name:.2f».
-PLACE = re.compile(r"«(\w+)(?::([^«»]*))?»")
+PLACE = re.compile(r"«([^«»:]+)(?::([^«»]*))?»")
 # What Markdown, or a front end's mathematics, would take for markup.
 _MARKUP = re.compile(r"([\\`*_\[\]<>$#|~])")
 # The key, in an output's metadata, of the names whose values are the book's and not this run's.
@@ -95,7 +95,8 @@ def filled(template: str, values: Mapping[str, Any]) -> str:
     def fill(match: re.Match[str]) -> str:
         return _MARKUP.sub(r"\\\1", formatted(values[match[1]], match[2] or ""))
 
-    return PLACE.sub(fill, template)
+    # A number and a point at the start of a line would begin a list.
+    return PLACE.sub(fill, re.sub(r"(?m)^(«[^«»]*»)([.)])(?=\s|$)", r"\1\\\2", template))
 
 
 def names(template: str) -> list[str]:

@@ -19,18 +19,44 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import normalise
 import stored
+from edition.book import page
 from edition.cells import chapter_of, converted
+from edition.words import Chapter
 from repository import write_whole
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "_ext"))
 from vae_book import reading_minutes  # noqa: E402
 
 MAX_BYTES = 900_000
+PAGE = re.compile(r"(?m)^\s*(?:- file|root): (book/\S+)\s*$")
+
+
+@cache
+def equations(root: Path) -> dict[str, tuple[str, str]]:
+    """Every labelled equation of the book: label -> (number on its page, the page's address).
+
+    Those of pages without a number of their own are counted through all such pages.
+    """
+    found = {}
+    for path in stored.chapters(root):
+        place = path.relative_to(root).as_posix()
+        own = chapter_of(root, place, json.loads(path.read_text("utf-8"))["cells"], 0).equations
+        found |= {label: (number, page(root, place, "")) for label, number in own.items()}
+    others = Chapter(root, "book", 0)
+    for place in PAGE.findall((root / "_toc.yml").read_text("utf-8")):
+        before = set(others.equations)
+        if (path := root / f"{place}.md").is_file():
+            others.count(path.read_text("utf-8"))
+        for label in others.equations.keys() - before:
+            found[label] = others.equations[label], page(root, f"{place}.md", "")
+    return found
 
 
 def edition(path: Path, root: Path = stored.ROOT) -> str:
@@ -42,6 +68,7 @@ def edition(path: Path, root: Path = stored.ROOT) -> str:
     cells = json.loads(text)["cells"]
     place = path.relative_to(root).as_posix()
     chapter = chapter_of(root, place, cells, reading_minutes(text))
+    chapter.elsewhere = lambda: equations(root)
     notebook = {
         "cells": converted(chapter, cells),
         "metadata": {

@@ -180,7 +180,7 @@ def plain(derivation: Derivation) -> str:
 
 def numbered(tex: str, label: str, number: str) -> str:
     """An equation for a notebook: with its number, and with a place that links can name."""
-    return f'<a id="{label}" name="{label}"></a>\n$$\n{tex}\n\\tag{{{number}}}\n$$\n'
+    return f'<a id="{label}" name="{label}"></a>\n\n$$\n{tex}\n\\tag{{{number}}}\n$$\n'
 
 
 def bundle(derivation: Derivation) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +45,8 @@ class Chapter:
     values: Mapping[str, Any] = field(default_factory=dict)
     equations: dict[str, str] = field(default_factory=dict)
     exercises: dict[str, tuple[str, str]] = field(default_factory=dict)  # label: number, title
+    # Equations of other pages, when they are asked for: label -> (number, the page's address).
+    elsewhere: Callable[[], Mapping[str, tuple[str, str]]] = dict
     # Values of the book's own run that no run replaces: kept results, and its time.
     fixed: set[str] = field(default_factory=lambda: {"running_time"})
 
@@ -79,7 +81,8 @@ class Chapter:
     def add_equation(self, label: str) -> None:
         if label in self.equations:
             raise self.fault(f"two equations have the label {label}")
-        self.equations[label] = f"{self.number}.{len(self.equations) + 1}"
+        count = f"{len(self.equations) + 1}"
+        self.equations[label] = f"{self.number}.{count}" if self.number else count
 
     # --- inline ------------------------------------------------------------------------------
 
@@ -96,9 +99,13 @@ class Chapter:
         if name in ("cite", "cite:t", "cite:p"):
             return book.citation(self.root, name, content)
         if name == "eq":
-            if content not in self.equations:
+            if content in self.equations:
+                return f"[({self.equations[content]})](#{content})"
+            others = self.elsewhere()
+            if content not in others:
                 raise self.fault(f"no equation has the label {content}")
-            return f"[({self.equations[content]})](#{content})"
+            number, page = others[content]
+            return f"[({number})]({page}#equation-{content})"
         if name == "math":
             return f"${content}$"
         if name in ("doc", "ref"):
