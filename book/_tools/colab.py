@@ -2,7 +2,7 @@
 
     python book/_tools/colab.py [--full] [--jobs N] [--torch VERSION | --here] [notebook ...]
 
-Without names: every notebook of the book. Each runs in an environment of its own that lacks
+Without names: every notebook that readers open, the chapters as their editions. Each runs in an environment of its own that lacks
 the book's package, so its first cell must bring it, unchanged: pip clones the repository named
 there, and git is told (by insteadOf) to take this working tree for that repository.
 
@@ -254,7 +254,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     where.add_argument("--torch", help="a version of PyTorch, or 'newest'")
     where.add_argument("--here", action="store_true", help="lend the whole running environment")
     options = parser.parse_args(argv)
-    chosen = options.notebooks or stored.notebooks(root)
+    chosen = options.notebooks or stored.opened(root)
     address, failed, unmet_claims = repository.configured(root), [], 0
     with tempfile.TemporaryDirectory(prefix="vae-colab-") as name:
         work = Path(name)
