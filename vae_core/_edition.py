@@ -1,13 +1,14 @@
 """What only the notebooks that readers run need: sentences with live numbers, folded quizzes.
 
-The book's chapters are written for its pages, which understand more than a notebook's front end does.
-The editions in notebooks/run, made from the chapters, call these functions in the place of that.
+The book's chapters are written for its pages, which understand more than a notebook's front end
+does. The editions in notebooks/run, made from the chapters, call these functions in its place.
 """
 
 from __future__ import annotations
 
 import ast
 import base64
+import contextlib
 import hashlib
 import html
 import itertools
@@ -75,10 +76,8 @@ def put(name: str, value: Any) -> None:
 def formatted(value: Any, specification: str = "") -> str:
     """``value`` as the book's page shows it: by Python's format, then with a printer's signs."""
     if isinstance(value, str):
-        try:
+        with contextlib.suppress(SyntaxError, ValueError):
             value = ast.literal_eval(value)
-        except (SyntaxError, ValueError):
-            pass
     kind = specification[-1:]
     if kind in ("b", "c", "d", "o", "x", "X"):
         value = int(value)

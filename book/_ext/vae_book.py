@@ -125,7 +125,7 @@ def add_editions(app: Sphinx, exception: Exception | None) -> None:
     folder = Path(app.outdir, "_sources", EDITIONS)
     folder.mkdir(parents=True, exist_ok=True)
     for path in found:
-        shutil.copyfile(path, folder / path.name)
+        shutil.copy2(path, folder / path.name)
 
 
 def reading_minutes(text: str) -> int:

@@ -1,10 +1,10 @@
-"""Make the notebooks that readers run from the chapters, whose text only the book's page understands.
+"""Make the notebooks that readers run from the chapters, whose text only a page understands.
 
     python book/_tools/editions.py [--check] [chapter ...]
 
 A chapter, notebooks/NN_name.ipynb, is MyST: its numbers in sentences, citations, references and
-exercises are resolved where the page is built. Colab, JupyterLab and others know nothing of that. So
-each has an edition, notebooks/run/NN_name.ipynb, in which
+exercises are resolved where the page is built. Colab, JupyterLab and others know nothing of it.
+So each has an edition, notebooks/run/NN_name.ipynb, in which
 
 - a sentence with computed numbers is shown by a folded cell, with the numbers of the run;
 - citations, equations' numbers and links within the book are plain Markdown;
@@ -32,7 +32,7 @@ from edition.words import Chapter
 from repository import write_whole
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "_ext"))
-from vae_book import reading_minutes  # noqa: E402
+from vae_book import reading_minutes
 
 MAX_BYTES = 900_000
 PAGE = re.compile(r"(?m)^\s*(?:- file|root): (book/\S+)\s*$")

@@ -76,10 +76,10 @@ def without_nbgrader(environment: dict[str, str], place: Path) -> dict[str, str]
     Installed, they are on for everybody: menus, a button *Validate*, a list of assignments.
     """
     (place / "labconfig").mkdir(parents=True)
-    page = {"disabledExtensions": {name: True for name in NBGRADER_IN_PAGE}}
+    page = {"disabledExtensions": dict.fromkeys(NBGRADER_IN_PAGE, True)}
     (place / "labconfig" / "page_config.json").write_text(json.dumps(page), "utf-8")
     for program in ("jupyter_server_config", "jupyter_notebook_config"):
-        extensions = {name: False for name in NBGRADER_IN_SERVER}
+        extensions = dict.fromkeys(NBGRADER_IN_SERVER, False)
         settings = {"ServerApp": {"jpserver_extensions": extensions}}
         (place / f"{program}.json").write_text(json.dumps(settings), "utf-8")
     before = environment.get("JUPYTER_CONFIG_PATH", "")

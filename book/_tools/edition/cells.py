@@ -1,4 +1,4 @@
-"""A chapter's cells as those of a notebook to run: folded code, live sentences, answers, quizzes."""
+"""A chapter's cells as a notebook's to run: folded code, live sentences, answers, quizzes."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def derivations(source: str) -> list[str]:
 
 
 def shown(outputs: list[dict], label: str, number: str) -> list[dict]:
-    """The outputs for a notebook: without what a build alone reads, equations with their numbers."""
+    """The outputs for a notebook: equations with numbers, nothing that a build alone reads."""
     kept = []
     for output in copy.deepcopy(outputs):
         data = output.get("data", {})
@@ -130,7 +130,7 @@ def title_of(cell: Cell) -> str:
         return "Figure"
     if any("vae-table" in normalise.text_of(each.get("text/html", "")) for each in data):
         return "Table"
-    return "Code"
+    return "Check of a claim" if re.search(r"(?m)^claim\(", source) else "Code"
 
 
 def questions(source: str) -> list[dict[str, Any]] | None:
@@ -229,9 +229,7 @@ def stub(name: str, solution: str) -> str:
     return f"{name} = None  # your answer here"
 
 
-def exercise(
-    chapter: Chapter, name: str, block: Block, solution: str
-) -> Iterator[Cell]:
+def exercise(chapter: Chapter, name: str, block: Block, solution: str) -> Iterator[Cell]:
     """Heading, text, a cell to answer in, and one that checks the answer where a check exists."""
     number, title = chapter.exercises[block.label]
     heading = f'<a id="{block.label}" name="{block.label}"></a>\n\n### Exercise {number} ({title})'
@@ -241,13 +239,11 @@ def exercise(
     else:
         yield markdown(name, f"{heading}\n\n{block.source}")
     flat = re.sub(r"\s+", " ", block.source)
-    checks = {call: answer for call, answer in CHECK.findall(flat)}
+    checks = dict(CHECK.findall(flat))
     if checks:
         stubs = "\n\n\n".join(stub(answer, solution) for answer in dict.fromkeys(checks.values()))
         yield code(f"{name}-answer", stubs)
-        yield code(
-            f"{name}-check", "from vae_core import exercises\n\n" + "\n".join(checks)
-        )
+        yield code(f"{name}-check", "from vae_core import exercises\n\n" + "\n".join(checks))
     elif solution or re.match(r"(Code|Experiment)\b", title):
         yield code(f"{name}-answer", "# your answer here")
     else:
@@ -318,9 +314,10 @@ def opening(chapter: Chapter, first: Cell) -> Cell:
     page = book.page(chapter.root, chapter.place, "")
     note = (
         f"> This notebook is chapter {chapter.number} of *Variational autoencoders*, to be run and "
-        f"changed; [the book's page]({page}) has the same text. Run the cells from the top, in Colab "
-        "by *Runtime, Run all*. Numbers in sentences are those of the book's own run until your run "
-        "has computed them, and then yours. Code that only draws or asks is folded; a click opens it."
+        f"changed; [the book's page]({page}) has the same text. Run the cells from the top, in "
+        "Colab by *Runtime, Run all*. Numbers in sentences are those of the book's own run until "
+        "your run has computed them, and then yours. Code that only draws or asks is folded; a "
+        "click opens it."
     )
     words = f"{badge}\n\n# {chapter.number}. {heading.removeprefix('# ')}\n\n{note}\n{rest}"
     return markdown(first["id"], words.rstrip("\n"))

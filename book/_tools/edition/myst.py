@@ -1,4 +1,4 @@
-"""MyST read by its own parser: which of it a notebook's front end does not know, and where it is."""
+"""MyST by its own parser: which of it a notebook's front end does not know, and where it is."""
 
 from __future__ import annotations
 
@@ -20,8 +20,20 @@ DIRECTIVE = re.compile(r"\{([\w:.+-]+)\}\s*(.*)", re.DOTALL)
 OPTION = re.compile(r":([\w-]+):\s*(.*)")
 # Every extension there is, to find what is left over: also what the book does not switch on.
 EVERY = frozenset(
-    "amsmath attrs_block attrs_inline colon_fence deflist dollarmath fieldlist html_admonition "
-    "html_image strikethrough substitution tasklist".split()
+    [
+        "amsmath",
+        "attrs_block",
+        "attrs_inline",
+        "colon_fence",
+        "deflist",
+        "dollarmath",
+        "fieldlist",
+        "html_admonition",
+        "html_image",
+        "strikethrough",
+        "substitution",
+        "tasklist",
+    ]
 )
 # The tokens that stand for something which no notebook's front end shows as the page does.
 FOREIGN = {
@@ -137,6 +149,8 @@ def raw(text: str) -> list[str]:
                 found.append(f"link: {target}")
         elif token.type == "image" and not OUTSIDE.match(str(token.attrs.get("src", ""))):
             found.append(f"image: {token.attrs.get('src')}")
+        elif token.type in ("code_inline", "math_inline", "em_open", "strong_open") and token.attrs:
+            found.append(f"attributes: {dict(token.attrs)}")
         elif token.type == "text" and re.search(r"\{[\w:]+\}$|^:{3,}|«\w+", token.content):
             found.append(f"text: {token.content[:60]}")
     return found

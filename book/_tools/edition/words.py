@@ -125,7 +125,7 @@ class Chapter:
         target = str(opened.attrs.get("href", ""))
         if myst.OUTSIDE.match(target):
             return span.raw
-        head, written = span.raw.rsplit("](", 1)
+        head, _ = span.raw.rsplit("](", 1)
         return f"{head}]({book.page(self.root, self.place, target)})"
 
     def inline(self, span: myst.Span) -> str:
