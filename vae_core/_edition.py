@@ -6,9 +6,7 @@ does. The editions in notebooks/run, made from the chapters, call these function
 
 from __future__ import annotations
 
-import ast
 import base64
-import contextlib
 import hashlib
 import html
 import itertools
@@ -75,9 +73,6 @@ def put(name: str, value: Any) -> None:
 
 def formatted(value: Any, specification: str = "") -> str:
     """``value`` as the book's page shows it: by Python's format, then with a printer's signs."""
-    if isinstance(value, str):
-        with contextlib.suppress(SyntaxError, ValueError):
-            value = ast.literal_eval(value)
     kind = specification[-1:]
     if kind in ("b", "c", "d", "o", "x", "X"):
         value = int(value)

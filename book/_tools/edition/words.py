@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,10 +181,12 @@ class Chapter:
                 place = max(place, offsets[min(token.map[0] - start, end - start)])
             if token.type == "math_block_label":
                 first, last = (offsets[line - start] for line in token.map or (start, end))
-                shown = numbered(token.content.strip("\n"), token.info, self.equations[token.info])
-                indent = re.match(r"[ >]*", source[first:])
-                shown = shown.replace("\n", "\n" + (indent[0] if indent else "")).rstrip(" >")
-                changes.append((first + len(indent[0] if indent else ""), last, shown))
+                prefix = re.match(r"[ >]*", source[first:])
+                indent = prefix[0] if prefix else ""
+                tex = textwrap.dedent(token.content).strip()
+                shown = numbered(tex, token.info, self.equations[token.info]).splitlines()
+                block = "\n".join((indent + line).rstrip(" ") for line in shown)
+                changes.append((first, last, block + "\n"))
                 place = last
             elif token.type in ("fence", "colon_fence") and myst.directive(token.info, ""):
                 raise self.fault(f"a directive within a list or a quote: {token.info}")
