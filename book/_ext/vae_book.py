@@ -118,7 +118,7 @@ def finish_page(app: Sphinx, pagename: str, template: str, context: dict, doctre
 
 
 def add_editions(app: Sphinx, exception: Exception | None) -> None:
-    """Put the editions where a page's download button looks for its notebook."""
+    """Put the editions where a page's download button looks, in place of their sources."""
     found = sorted(Path(app.srcdir, EDITIONS).glob("[0-9][0-9]_*.ipynb"))
     if exception or not found or not app.config.html_copy_source:
         return
@@ -126,6 +126,7 @@ def add_editions(app: Sphinx, exception: Exception | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for path in found:
         shutil.copy2(path, folder / path.name)
+        Path(app.outdir, "_sources", "notebooks", path.name).unlink(missing_ok=True)
 
 
 def reading_minutes(text: str) -> int:
