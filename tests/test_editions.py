@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import editions
@@ -13,6 +14,7 @@ import nbformat
 import normalise
 import pytest
 import stored
+import vae_book
 from edition import book, cells, myst
 from helpers import ROOT
 from nbclient import NotebookClient
@@ -24,6 +26,7 @@ CHAPTERS = stored.chapters(ROOT)
 HANDED_OUT = [*stored.editions(ROOT), *stored.assignments(ROOT), *stored.students(ROOT)]
 # What VS Code's own renderers show; an output that has none of these is an error message there.
 SHOWN = {"text/html", "text/markdown", "text/latex", "text/plain", "image/png", "image/svg+xml"}
+COLAB = "https://colab.research.google.com/github/a/b/blob/main"
 FOLDED = re.compile(r"#@title [^{}\n][^\n]* \{ display-mode: \"form\" \}\n")
 
 
@@ -367,3 +370,49 @@ def test_the_numbers_of_sentences_follow_the_run(tmp_path: Path) -> None:
     for cell in other.cells:
         for output in cell.get("outputs", []):
             assert set(output.get("data", {"text/plain": ""})) <= SHOWN
+
+
+class TestPages:
+    """The buttons of a chapter's page lead to its edition; the page's source stays its own."""
+
+    def test_links_to_a_chapters_notebook_lead_to_its_edition(self) -> None:
+        opened = "https://mybinder.org/v2/gh/a/b/main?urlpath=lab/tree/notebooks/04_kl_divergence"
+        assert vae_book.to_run(f"{opened}.ipynb").endswith("/notebooks/run/04_kl_divergence.ipynb")
+        for other in ("../book/about.md", f"{opened}.html", "notebooks/exercises/ch01_a.ipynb"):
+            assert vae_book.to_run(other) == other
+
+    def test_buttons_and_badge(self) -> None:
+        page = "notebooks/04_kl_divergence"
+        groups = [
+            {"label": "launch-buttons", "buttons": [{"url": f"{COLAB}/{page}.ipynb"}]},
+            {"label": "download-buttons", "buttons": [{"url": f"_sources/{page}.ipynb"}, {}]},
+            {"label": "repository-buttons", "buttons": [{"url": f"edit/{page}.ipynb"}]},
+        ]
+        context = {"body": "<h1>T</h1>", "header_buttons": groups}
+        app = SimpleNamespace(env=SimpleNamespace(doc2path=lambda name: f"{name}.ipynb"))
+        vae_book.finish_page(app, page, "", context, None)
+        edition = page.replace("notebooks/", "notebooks/run/")
+        urls = [button["url"] for group in groups for button in group["buttons"] if button]
+        assert urls == [
+            f"{COLAB}/{edition}.ipynb", f"_sources/{edition}.ipynb", f"edit/{page}.ipynb",
+        ]  # fmt: skip
+        assert f'<a href="{COLAB}/{edition}.ipynb">Open in Colab</a>' in context["body"]
+
+    def test_the_built_book_holds_the_editions_for_download(self, tmp_path: Path) -> None:
+        for name in ("src/notebooks/run", "out/_sources/notebooks"):
+            (tmp_path / name).mkdir(parents=True)
+        (tmp_path / "src/notebooks/run/04_a.ipynb").write_text("edition")
+        (tmp_path / "out/_sources/notebooks/04_a.ipynb").write_text("source")
+        config = SimpleNamespace(html_copy_source=True)
+        app = SimpleNamespace(srcdir=tmp_path / "src", outdir=tmp_path / "out", config=config)
+        vae_book.add_editions(app, None)
+        files = {p.name: p.read_text() for p in (tmp_path / "out").rglob("*.ipynb")}
+        assert files == {"04_a.ipynb": "edition"}
+        assert (tmp_path / "out/_sources/notebooks/run/04_a.ipynb").is_file()
+
+    def test_readme_and_workflows_name_no_chapter_to_open(self) -> None:
+        for path in (ROOT / "README.md", *(ROOT / "book").glob("*.md")):
+            text = path.read_text("utf-8")
+            assert not re.search(
+                r"(labpath=|blob/\w+/|lab/tree/)notebooks(?!/run|/exercises)", text
+            )
