@@ -23,7 +23,7 @@ BESIDE := $(OWN) OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup zoo book quick page pdf serve test check lint types unit nbval browser access \
-	notebooks bench lock repository records mutants clean distclean zip lab colab classroom \
+	notebooks editions bench lock repository records mutants clean distclean zip lab colab classroom \
 	classroom-test live faults
 
 help: ## list the commands
@@ -85,7 +85,7 @@ serve: book ## build, then serve the book on this machine (PORT=8000)
 	@$(RUN)python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 # As the reader has set JupyterLab up: without the environment above.
-lab: setup ## open copies of the chapters and assignments in JupyterLab (my-notebooks/)
+lab: setup ## open copies of the editions and assignments in JupyterLab (my-notebooks/)
 	@$(BIN)/python book/_tools/lab.py
 
 # Printed by the browser that the tests use too; nothing is executed again.
@@ -96,13 +96,17 @@ zip: book ## the built book as one archive that opens from disk, for a class or 
 	@$(RUN)python book/_tools/archive.py
 
 # Executed elsewhere and moved: a stop leaves each stored notebook as it was or whole.
-notebooks: zoo ## re-execute every notebook in place and normalise it
+notebooks: zoo ## re-execute every notebook in place and normalise it; make the editions
 	@for notebook in $$($(RUN)python book/_tools/stored.py --executed); do \
 	  executed="_build/executed/$$(basename "$$notebook")"; \
 	  $(OWN) VAE_CORE_QUIET=1 $(BIN)/jupyter-nbconvert --to notebook --execute --output-dir _build/executed --ExecutePreprocessor.timeout=900 \
 	    --ExecutePreprocessor.kernel_name=python3 "$$notebook" \
 	  && $(RUN)python book/_tools/normalise.py "$$executed" && mv -f "$$executed" "$$notebook" || exit 1; \
 	done
+	@$(RUN)python book/_tools/editions.py
+
+editions: setup ## make the notebooks that readers run (notebooks/run) from the chapters as stored
+	@$(RUN)python book/_tools/editions.py
 
 # --- tests -----------------------------------------------------------------------------------------
 
@@ -114,6 +118,7 @@ lint: setup
 	@$(RUN)ruff check .
 	@$(RUN)python book/_tools/normalise.py --check
 	@$(RUN)python book/_tools/repository.py --check
+	@$(RUN)python book/_tools/editions.py --check
 
 types: setup
 	@$(RUN)mypy
@@ -168,6 +173,7 @@ lock: ## pin the newest versions that pyproject.toml allows (needs uv)
 
 repository: setup ## rewrite the repository's address everywhere: make repository URL=...
 	@$(RUN)python book/_tools/repository.py $(if $(URL),--url $(URL))
+	@$(RUN)python book/_tools/editions.py
 
 records: zoo ## compute kept results that are missing or out of date (CHAPTER=13: of one chapter)
 	@$(OWN) VAE_CORE_QUIET=1 $(BIN)/python -m benchmarks.records --stale $(CHAPTER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -34,6 +35,7 @@ def project(tmp_path: Path) -> Path:
     folder = tmp_path / "my book"
     names = [
         "notebooks/01_a.ipynb",
+        "notebooks/run/01_a.ipynb",
         "notebooks/exercises/ch01_a/ch01_a.ipynb",
         "notebooks/exercises/student/ch01_a.ipynb",
     ]
@@ -95,7 +97,9 @@ def test_the_books_notebooks_are_known_by_the_contents(project: Path) -> None:
 
 def test_every_notebook_of_this_book_is_known() -> None:
     tracked = git(ROOT, "ls-files", "notebooks/*.ipynb").split()
-    assert sorted(path.relative_to(ROOT).as_posix() for path in stored.notebooks(ROOT)) == tracked
+    known = [*stored.notebooks(ROOT), *stored.editions(ROOT)]
+    assert sorted(path.relative_to(ROOT).as_posix() for path in known) == tracked
+    assert len(stored.editions(ROOT)) == len(stored.chapters(ROOT))
     assert len(stored.chapters(ROOT)) == len(stored.assignments(ROOT)) == len(stored.students(ROOT))
 
 
@@ -190,7 +194,7 @@ class TestLab:
             "01_a.ipynb",
             "exercises/ch01_a.ipynb",
         }
-        chapter = project / "notebooks" / "01_a.ipynb"
+        chapter = project / "notebooks" / "run" / "01_a.ipynb"
         chapter.write_text(chapter.read_text().replace('"1"', '"7"'))
         assert lab.copy(project, own) == []
         assert (own / "01_a.ipynb").read_bytes() == chapter.read_bytes()
@@ -201,7 +205,7 @@ class TestLab:
         save_as_jupyterlab(own / "01_a.ipynb", "mine\n")
         mine = (own / "01_a.ipynb").read_bytes()
         assert lab.copy(project, own) == []  # nothing new in the book: nothing to say
-        chapter = project / "notebooks" / "01_a.ipynb"
+        chapter = project / "notebooks" / "run" / "01_a.ipynb"
         chapter.write_text(chapter.read_text().replace('"1"', '"7"'))
         (line,) = lab.copy(project, own)
         assert line.startswith("kept your 01_a.ipynb; the book's has changed")
@@ -229,3 +233,29 @@ class TestLab:
         assert git(ROOT, "check-ignore", "my-notebooks/01_a.ipynb").strip()
         for path in stored.notebooks(ROOT):
             assert nbformat.read(path, as_version=4).nbformat == 4
+
+    def test_nbgraders_extensions_are_off_in_it(self, tmp_path: Path) -> None:
+        """As JupyterLab itself reads its settings; elsewhere they are on."""
+        ask = (
+            "import json; from jupyter_core.paths import jupyter_config_path, jupyter_path;"
+            "from jupyter_server.extension.config import ExtensionConfigManager;"
+            "from jupyterlab_server.config import get_page_config;"
+            "found = ExtensionConfigManager(read_config_path=jupyter_config_path());"
+            "page = get_page_config(jupyter_path('labextensions'));"
+            "print(json.dumps([found.get_jpserver_extensions(), page['disabledExtensions']]))"
+        )
+
+        def told(environment: dict[str, str]) -> tuple[dict[str, bool], list[str]]:
+            made = subprocess.check_output([sys.executable, "-c", ask], env=environment, text=True)
+            server, page = json.loads(made)
+            return {k: v for k, v in server.items() if "nbgrader" in k}, page
+
+        own = {k: v for k, v in os.environ.items() if not k.startswith("JUPYTER")}
+        own |= {"JUPYTER_PREFER_ENV_PATH": "1", "HOME": str(tmp_path)}
+        before, _ = told(own)
+        assert before
+        assert all(before.values())
+        after, page = told(lab.without_nbgrader(own, tmp_path / "settings"))
+        assert set(after) == set(before) == set(lab.NBGRADER_IN_SERVER)
+        assert not any(after.values())
+        assert "@jupyter/nbgrader" in page

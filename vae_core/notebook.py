@@ -15,12 +15,23 @@ from typing import Any
 
 import numpy as np
 
-from vae_core import _trial
+from vae_core import _edition, _trial
 from vae_core._progress import clock, in_notebook
 from vae_core._text import fitting, say
 from vae_core._typography import raised, typeset
 
-__all__ = ["Choice", "Question", "claim", "glue", "glue_records", "quiz", "table"]
+__all__ = [
+    "Choice",
+    "Question",
+    "claim",
+    "edition",
+    "folded_quiz",
+    "glue",
+    "glue_records",
+    "numbers",
+    "quiz",
+    "table",
+]
 
 # The type of the output that holds a cell's claims.
 CLAIMS = "application/vnd.vae-core.claims+json"
@@ -33,17 +44,20 @@ _quiz_number = itertools.count(1)
 def glue(name: str, value: Any) -> None:
     """Store ``value`` under ``name``, so that the page's prose can show it.
 
-    In the book's build MyST-NB carries it to the page; elsewhere (Colab, a plain notebook, a
-    script) the value is not needed, and nothing happens.
+    In the book's build MyST-NB carries it to the page; in a notebook the sentences that
+    ``numbers`` shows take it; in a script nothing happens.
     """
     if not in_notebook():
         return  # MyST-NB would start an IPython of its own here
+    # A page formats plain numbers; NumPy's come with their type in their representation.
+    plain = value.item() if isinstance(value, np.generic) else value
+    _edition.put(name, plain)
+    if _edition.running():
+        return
     try:
         from myst_nb import glue as store
     except ImportError:
         return
-    # A page formats plain numbers; NumPy's come with their type in their representation.
-    plain = value.item() if isinstance(value, np.generic) else value
     store(name, plain, display=False)
 
 
@@ -95,7 +109,8 @@ def claim(
         say(f"✗ {sentence} [{reason}]")
         return
     say(f"✓ {sentence}")
-    if in_notebook() and importlib.util.find_spec("myst_nb") is not None:
+    for_page = in_notebook() and not _edition.running()
+    if for_page and importlib.util.find_spec("myst_nb") is not None:
         _cell_claims.add(_described(sentence, refuted_by, margin, seeds))
 
 
@@ -264,3 +279,27 @@ def quiz(questions: Sequence[Question]) -> _Shown:
         lines += [f"   ( ) {choice.answer}" for choice in question.choices]
     page = f'<form class="vae-quiz">{_QUIZ_STYLE}{"".join(blocks)}</form>'
     return _Shown(page, "\n".join(lines))
+
+
+def edition(equations: Mapping[str, str] | None = None) -> None:
+    """Say that this notebook is one of the editions that readers run, in ``notebooks/run``.
+
+    Then derivations show the numbers that their equations have in the book: ``equations`` maps a
+    derivation's label to it, ``{"kl-gaussian-1d": "4.2"}``. Nothing is stored for a page's build.
+    """
+    _edition.begin(equations)
+
+
+def numbers(text: str, book: Mapping[str, Any]) -> None:
+    """Show Markdown ``text``, in which «name» or «name:.2f» stands for a value that was glued.
+
+    ``book`` holds the values of the book's own run, shown until this run has glued its own: then
+    the sentence is set anew, wherever it stands. Numbers are set by the rules of the book's pages.
+    """
+    _edition.show(text, book)
+
+
+def folded_quiz(sealed: str) -> _Shown:
+    """The quiz of a chapter, from the letters that its edition stores in place of the answers."""
+    questions = _edition.unseal(sealed)
+    return _Shown(_edition.quiz_page(questions), _edition.quiz_text(questions))

@@ -8,6 +8,7 @@
   `{{ reading_time 3 4 }}` and `{{ running_time 3 4 }}` are those of chapters 3 and 4 together.
 - Derivations know that they are shown in the book, where their equations carry labels.
 - Mathematics needs no web fonts. Colab's button and badge stand where Colab can open the page.
+- Buttons that open or fetch a chapter's notebook lead to its edition for readers, notebooks/run.
 - A search from disk lists titles only, and so asks for nothing a browser would refuse.
 - The reference reads the package's docstrings as they are written: shapes in brackets, plain words.
 """
@@ -52,6 +53,10 @@ VIEW = re.compile(
 TIMES = re.compile(r"\{\{ (reading|running)_time((?: \d+)+) \}\}")
 TEACHING = "book/teaching"  # the page that tells what each chapter takes
 
+EDITIONS = "notebooks/run"  # the notebooks that readers open, made from the chapters
+# The menus that open a chapter's notebook elsewhere, or fetch it.
+NOTEBOOK_BUTTONS = {"launch-buttons", "download-buttons"}
+
 WORDS_A_MINUTE = 180  # for prose that one stops to think about
 
 # What can change the result of a cell besides the cell itself.
@@ -88,6 +93,11 @@ def with_badge(body: str, buttons: list[dict]) -> str:
     return body.replace("</h1>", f"</h1>\n{badge}", 1)
 
 
+def to_run(url: str) -> str:
+    """A link that opens or fetches a chapter's notebook, turned to its edition for readers."""
+    return re.sub(r"(?<=notebooks/)(?=\d\d_\w+\.ipynb)", "run/", url)
+
+
 def finish_page(app: Sphinx, pagename: str, template: str, context: dict, doctree: Any) -> None:
     if context.get("body"):
         context["body"] = STILL.sub(r"\1\2", VIEW.sub("", first_blobs_only(context["body"])))
@@ -98,8 +108,26 @@ def finish_page(app: Sphinx, pagename: str, template: str, context: dict, doctre
     if not str(app.env.doc2path(pagename)).endswith(".ipynb"):
         buttons = context.get("header_buttons", [])
         context["header_buttons"] = [b for b in buttons if b.get("label") != "launch-buttons"]
-    elif context.get("body"):
+        return
+    for group in context.get("header_buttons", []):
+        if group.get("label") in NOTEBOOK_BUTTONS:
+            for button in group.get("buttons", []):
+                if "url" in button:
+                    button["url"] = to_run(button["url"])
+    if context.get("body"):
         context["body"] = with_badge(context["body"], context.get("header_buttons", []))
+
+
+def add_editions(app: Sphinx, exception: Exception | None) -> None:
+    """Put the editions where a page's download button looks, in place of their sources."""
+    found = sorted(Path(app.srcdir, EDITIONS).glob("[0-9][0-9]_*.ipynb"))
+    if exception or not found or not app.config.html_copy_source:
+        return
+    folder = Path(app.outdir, "_sources", EDITIONS)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in found:
+        shutil.copy2(path, folder / path.name)
+        Path(app.outdir, "_sources", "notebooks", path.name).unlink(missing_ok=True)
 
 
 def reading_minutes(text: str) -> int:
@@ -371,6 +399,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # After the theme has made its buttons (its handlers run at the default priority).
     app.connect("html-page-context", finish_page, priority=900)
     app.connect("build-finished", search_from_disk)
+    app.connect("build-finished", add_editions)
     app.connect("build-finished", forget_failed_build, priority=900)
     # Last of all, after the pages were made slim.
     app.connect("build-finished", execution.let_others, priority=990)

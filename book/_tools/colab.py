@@ -2,9 +2,10 @@
 
     python book/_tools/colab.py [--full] [--jobs N] [--torch VERSION | --here] [notebook ...]
 
-Without names: every notebook of the book. Each runs in an environment of its own that lacks
-the book's package, so its first cell must bring it, unchanged: pip clones the repository named
-there, and git is told (by insteadOf) to take this working tree for that repository.
+Without names: every notebook that readers open, the chapters as their editions. Each runs in an
+environment of its own that lacks the book's package, so its first cell must bring it, unchanged:
+pip clones the repository named there, and git is told (by insteadOf) to take this working tree for
+that repository. Every number in an edition's sentences must be one that the run has computed.
 
 Each also begins with an empty cache, as in a fresh runtime: it trains every model that it loads.
 That takes an hour or two for all; so the zoo's trainings are shortened, each to 2,000 images once,
@@ -214,6 +215,13 @@ def unmet(notebook: Any) -> int:
     return sum(line.startswith("✗ ") and line.endswith(" are hardly trained]") for line in lines)
 
 
+def not_computed(notebook: Any) -> list[str]:
+    """The names of the numbers in sentences that this run has not put there."""
+    outputs = (o for cell in notebook.cells for o in cell.get("outputs", []))
+    origins = (o.get("metadata", {}).get("vae_core", {}) for o in outputs)
+    return sorted({name for origin in origins for name in origin.get("from_book", [])})
+
+
 class Trial(NamedTuple):
     """What a notebook did."""
 
@@ -241,6 +249,8 @@ def tried(path: Path, folder: Path, lent: Iterable[Path], env: Mapping[str, str]
         execute(notebook, python, folder, env)
     except (CellExecutionError, DeadKernelError, TimeoutError) as error:
         fault = f"{bootstrap_words(notebook)}\n{error}"
+    if not fault and (left := not_computed(notebook)):
+        fault = f"sentences show numbers of the book's run, not of this: {', '.join(left)}"
     shutil.rmtree(folder, ignore_errors=True)
     return Trial(path, fault, time.perf_counter() - started, unmet(notebook))
 
@@ -254,7 +264,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     where.add_argument("--torch", help="a version of PyTorch, or 'newest'")
     where.add_argument("--here", action="store_true", help="lend the whole running environment")
     options = parser.parse_args(argv)
-    chosen = options.notebooks or stored.notebooks(root)
+    chosen = options.notebooks or stored.opened(root)
     address, failed, unmet_claims = repository.configured(root), [], 0
     with tempfile.TemporaryDirectory(prefix="vae-colab-") as name:
         work = Path(name)

@@ -16,12 +16,24 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTER = re.compile(r"^\s*- file: (notebooks/\S+)\s*$", re.MULTILINE)
 EXERCISES = "notebooks/exercises"
+EDITIONS = "notebooks/run"
 
 
 def chapters(root: Path = ROOT) -> list[Path]:
     """The notebooks that the table of contents lists, in its order."""
     listed = CHAPTER.findall((root / "_toc.yml").read_text("utf-8"))
     paths = [root / (name if name.endswith(".ipynb") else f"{name}.ipynb") for name in listed]
+    return [path for path in paths if path.is_file()]
+
+
+def edition(chapter: Path, root: Path = ROOT) -> Path:
+    """Where the edition of a chapter lies, the notebook that readers run: see editions.py."""
+    return root / EDITIONS / chapter.name
+
+
+def editions(root: Path = ROOT) -> list[Path]:
+    """The editions of the chapters, in their order."""
+    paths = [edition(path, root) for path in chapters(root)]
     return [path for path in paths if path.is_file()]
 
 
@@ -38,8 +50,13 @@ def students(root: Path = ROOT) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
+def opened(root: Path = ROOT) -> list[Path]:
+    """What readers open: the chapters' editions, the assignments, the students' notebooks."""
+    return [*editions(root), *assignments(root), *students(root)]
+
+
 def notebooks(root: Path = ROOT) -> list[Path]:
-    """All of them."""
+    """All that people write or hand out; the editions are made from the chapters among them."""
     return [*chapters(root), *assignments(root), *students(root)]
 
 

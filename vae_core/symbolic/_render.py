@@ -17,9 +17,11 @@ from vae_core.symbolic._nodes import Expectation, IntegralOver
 if TYPE_CHECKING:
     from vae_core.symbolic._derivation import Derivation, Report
 
-__all__ = ["BOOK", "Table", "aligned", "bundle", "letter", "plain"]
+__all__ = ["BOOK", "NUMBERS", "Table", "aligned", "bundle", "letter", "numbered", "plain"]
 
 BOOK = "VAE_CORE_BOOK"
+# In an edition that readers run: the number that the book gives to a label; see vae_core.notebook.
+NUMBERS: dict[str, str] = {}
 SIGNS = {"=": "=", ">=": r"\geq", "<=": r"\leq"}
 # About as many letters as a row of a page holds.
 WIDE = 38
@@ -176,6 +178,11 @@ def plain(derivation: Derivation) -> str:
     return "\n".join(lines)
 
 
+def numbered(tex: str, label: str, number: str) -> str:
+    """An equation for a notebook: with its number, and with a place that links can name."""
+    return f'<a id="{label}" name="{label}"></a>\n\n$$\n{tex}\n\\tag{{{number}}}\n$$\n'
+
+
 def bundle(derivation: Derivation) -> dict[str, str]:
     """What a notebook shows. Where the book is built, the equation carries its label.
 
@@ -183,12 +190,18 @@ def bundle(derivation: Derivation) -> dict[str, str]:
     """
     table = derivation.table()
     chain = aligned(derivation)
+    number = NUMBERS.get(derivation.label or "")
+    more = {}
     if os.environ.get(BOOK):
         label = f":label: {derivation.label}\n" if derivation.label else ""
         shown = f"```{{math}}\n{label}\n{chain}\n```\n"
+    elif number:
+        shown = numbered(chain, derivation.label or "", number)
+        more = {"text/latex": f"$$\n{chain}\n\\tag{{{number}}}\n$$"}
     else:
         shown = f"$$\n{chain}\n$$\n"
     return {
+        **more,
         "text/markdown": f"{shown}\n{table._repr_markdown_()}",
         "text/plain": f"{table.report.sentence}\n{table!r}",
     }

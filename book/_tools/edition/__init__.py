@@ -1,0 +1,1 @@
+"""How a chapter becomes a notebook that needs no page: see ``book/_tools/editions.py``."""
