@@ -40,8 +40,8 @@ def untrained(load: Callable[..., Any]) -> Callable[..., Any]:
 PARTNERS = (
     ("vae", "iwae"), ("ae-", "vae-"), ("vae-", "ae-"), ("cvae-", "net-"), ("-2", "-8"),
     ("-8", "-32"), ("-20", "-2"), ("-50", "-20"), ("-short", ""), ("learned", "1.0"),
-    ("optimal", "0.5"), ("0.1", "2.0"), ("0.25", "3.0"), ("0.5", "1.5"), ("1-quadrant", "3-quadrants"), ("class", "column"),
-    ("denoising-", "ae-"),
+    ("optimal", "0.5"), ("0.1", "2.0"), ("0.25", "3.0"), ("0.5", "1.5"),
+    ("1-quadrant", "3-quadrants"), ("class", "column"), ("denoising-", "ae-"),
 )  # fmt: skip
 
 
