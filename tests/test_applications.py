@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import math
+import zlib
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from exact_models import PIXELS, SHAPE, SIGMA, Exact, linear_gaussian
+from PIL import Image
 from sklearn.impute import KNNImputer
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
@@ -192,12 +195,24 @@ def test_auroc_of_separate_sets_and_wrong_ones() -> None:
             auroc(bad, torch.ones(3))
 
 
-def test_noise_takes_more_bits_than_a_blank_image() -> None:
+@pytest.mark.parametrize("by", ["zlib", "xz", "png"])
+def test_noise_takes_more_bits_than_a_blank_image(by: str) -> None:
     generator = torch.Generator().manual_seed(0)
     noise = torch.randint(0, 256, (4, 1, 28, 28), generator=generator, dtype=torch.uint8)
-    bits = compressed_bits(torch.cat([noise, torch.zeros_like(noise)]))
+    bits = compressed_bits(torch.cat([noise, torch.zeros_like(noise)]), by)
     assert bits.dtype == torch.float64
     assert bits[:4].min() > 0.95 * 8 * 784
     assert bits[4:].max() < 200
     with pytest.raises(ValueError, match="uint8"):
-        compressed_bits(noise.float())
+        compressed_bits(noise.float(), by)
+
+
+def test_the_lengths_are_those_of_the_compressors_files() -> None:
+    images = torch.arange(2 * 3 * 64, dtype=torch.uint8).reshape(2, 3, 8, 8)
+    for image, bits in zip(images, compressed_bits(images), strict=True):
+        assert bits == 8 * (len(zlib.compress(image.numpy().tobytes(), 9)) - 6)
+    png = io.BytesIO()
+    Image.fromarray(images[1].reshape(24, 8).numpy()).save(png, "PNG", optimize=True)
+    assert compressed_bits(images, "png")[1] == 8 * (len(png.getvalue()) - 63)
+    with pytest.raises(ValueError, match="zlib, xz, png; got 'zip'"):
+        compressed_bits(images, "zip")

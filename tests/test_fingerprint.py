@@ -91,7 +91,7 @@ CHANGES: dict[str, tuple[Change, Concerned]] = {
     ),
     "the seed of the noise": (
         ("training/_run.py", "manual_seed(plan.seed + 1)", "manual_seed(2 * plan.seed + 1)"),
-        (("vae-2", "denoising-32-short"), ("ae-2", "classifier")),
+        (("vae-2", "denoising-32"), ("ae-2", "classifier")),
     ),
     "the seed of the first weights": (
         ("models/_networks.py", "manual_seed(seed)", "manual_seed(seed + 1)"),
@@ -126,7 +126,7 @@ CHANGES: dict[str, tuple[Change, Concerned]] = {
         (("vae-2", "classifier"), ()),
     ),
 }
-KEPT = ("sigma-optimal", "burda-iwae-short", "grey-50", "denoising-32-short")
+KEPT = ("sigma-optimal", "burda-iwae-short", "grey-50", "denoising-32")
 
 # One process imports torch and forks for each copy of the package. It prints a line of keys for
 # each: reads pairs of a folder and models' names.

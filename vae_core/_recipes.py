@@ -192,19 +192,16 @@ RECIPES: dict[str, Recipe] = {
         learning_rate=2e-3,
         schedule="cosine",
     ),
-    # The "-short" pair with more latents, and a denoiser beside the larger autoencoder.
+    # The tutorial's pair with more latents, and a denoiser beside the larger autoencoder.
     **{
-        f"{name}-{latents}-short": Recipe(
-            model, {"latent_dim": latents, "hidden": (512,)}, epochs=3
-        )
+        f"{name}-{latents}": Recipe(model, {"latent_dim": latents, "hidden": (512,)})
         for latents in (8, 32)
         for name, model in (("ae", "Autoencoder"), ("vae", "VAE"))
     },
-    "denoising-32-short": Recipe(
+    "denoising-32": Recipe(
         "Autoencoder",
         {"latent_dim": 32, "hidden": (512,)},
         objective={"name": "denoising", "corruption": ["MaskingNoise", 0.5]},
-        epochs=3,
     ),
     "classifier": Recipe(
         "Classifier", epochs=3, batch_size=128, learning_rate=2e-3, schedule="linear"
@@ -233,10 +230,10 @@ USED: tuple[tuple[str, int], ...] = (
     *((name, 0) for name in CONDITIONAL),
     *((name, seed) for seed in (1, 2, 3) for name in ("ae-2-short", "vae-2-short")),
     *(
-        (f"{name}-{latents}-short", seed)
+        (f"{name}-{latents}", seed)
         for seed in (1, 2)
         for latents in (8, 32)
         for name in ("ae", "vae")
     ),
-    ("denoising-32-short", 1),
+    ("denoising-32", 1),
 )

@@ -38,10 +38,10 @@ def untrained(load: Callable[..., Any]) -> Callable[..., Any]:
 
 # A name becomes the first of these that the zoo has: ae and vae, vae and iwae, sizes, lengths.
 PARTNERS = (
-    ("vae", "iwae"), ("ae-", "vae-"), ("cvae-", "net-"), ("-2", "-8"), ("-8", "-32"), ("-20", "-2"),
-    ("-50", "-20"), ("-short", ""), ("learned", "1.0"), ("optimal", "0.5"), ("0.1", "2.0"),
-    ("0.25", "3.0"), ("0.5", "1.5"), ("1-quadrant", "3-quadrants"), ("class", "column"),
-    ("denoising-", "ae-"),
+    ("vae", "iwae"), ("ae-", "vae-"), ("vae-", "ae-"), ("cvae-", "net-"), ("-2", "-8"),
+    ("-8", "-32"), ("-20", "-2"), ("-50", "-20"), ("-short", ""), ("learned", "1.0"),
+    ("optimal", "0.5"), ("0.1", "2.0"), ("0.25", "3.0"), ("0.5", "1.5"),
+    ("1-quadrant", "3-quadrants"), ("class", "column"), ("denoising-", "ae-"),
 )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def mixture() -> dict[str, Any]:
     results: dict[str, Any] = {}
     for kind in ("ae", "vae"):
         for seed in (1, 2):
-            model = zoo.load(f"{kind}-32-short", seed)
+            model = zoo.load(f"{kind}-32", seed)
             codes = _embed(model, train.images).double().numpy()
             fitted = GaussianMixture(10, random_state=0).fit(codes)
             found = []
