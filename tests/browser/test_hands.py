@@ -45,7 +45,7 @@ FOCUS_SHOWN = """(e) => {
 
 FOCUSABLE = (
     "button:not(:disabled), canvas[tabindex], .vw-handle, input, select:not(:disabled), summary, "
-    ".vw-lab-card, .vw-lab-code"
+    ".vw-lab-card, .vw-lab-code[tabindex='0']"
 )
 MOVED = ".vw-handle, canvas[tabindex], input[type=range]"
 
