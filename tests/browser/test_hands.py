@@ -208,7 +208,7 @@ def test_keys_reach_and_move_all_of_it(kind: str, show: Callable[..., Shown]) ->
             control.focus()
             page.keyboard.press("Enter")
             if shown.seen() != before:
-                page.wait_for_timeout(650)
+                page.wait_for_timeout(2200)  # some speak at most every two seconds
                 said += (
                     bool(live.text_content()) or control.get_attribute("aria-pressed") is not None
                 )
