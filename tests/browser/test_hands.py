@@ -45,7 +45,7 @@ FOCUS_SHOWN = """(e) => {
 
 FOCUSABLE = (
     "button:not(:disabled), canvas[tabindex], .vw-handle, input, select:not(:disabled), textarea, "
-    "summary, p[tabindex='0'], .vw-lab-card, .vw-lab-code"
+    "summary, p[tabindex='0'], .vw-lab-card, .vw-lab-code[tabindex='0']"
 )
 MOVED = ".vw-handle, canvas[tabindex], input[type=range]"
 
@@ -213,7 +213,7 @@ def test_keys_reach_and_move_all_of_it(kind: str, show: Callable[..., Shown]) ->
             control.focus()
             page.keyboard.press("Enter")
             if shown.seen() != before:
-                page.wait_for_timeout(650)
+                page.wait_for_timeout(2200)  # some speak at most every two seconds
                 said += (
                     bool(live.text_content()) or control.get_attribute("aria-pressed") is not None
                 )
