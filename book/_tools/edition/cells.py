@@ -243,7 +243,8 @@ def exercise(chapter: Chapter, name: str, block: Block, solution: str) -> Iterat
     if checks:
         stubs = "\n\n\n".join(stub(answer, solution) for answer in dict.fromkeys(checks.values()))
         yield code(f"{name}-answer", stubs)
-        yield code(f"{name}-check", "from vae_core import exercises\n\n" + "\n".join(checks))
+        # A check shows its report itself: the semicolon keeps it from being shown as a value, too.
+        yield code(f"{name}-check", "from vae_core import exercises\n\n" + "\n".join(checks) + ";")
     elif solution or re.match(r"(Code|Experiment)\b", title):
         yield code(f"{name}-answer", "# your answer here")
     else:
