@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import shutil
 import subprocess
@@ -14,7 +12,6 @@ import normalise
 import pytest
 import repository
 from helpers import ROOT
-from PIL import Image
 
 BLOB = '<div></div><script type="text/plain" data-vae-blob="ab">AAAA</script>'
 
@@ -71,28 +68,6 @@ class TestNormalise:
             "text/plain": "LatentExplorer()",
         }
         assert cell["metadata"]["tags"] == ["nbval-ignore-output"]
-
-    @pytest.mark.parametrize(
-        ("colour", "mode"),
-        [((9, 9, 9, 255), "L"), ((9, 8, 7, 255), "RGB"), ((9, 9, 9, 254), "RGBA")],
-    )
-    def test_opaque_pictures_lose_a_channel_and_no_pixel(
-        self, colour: tuple[int, ...], mode: str
-    ) -> None:
-        def read(picture: str) -> Image.Image:
-            return Image.open(io.BytesIO(base64.b64decode(picture)))
-
-        drawn = Image.new("RGBA", (40, 30), (255, 255, 255, 255))
-        drawn.paste(colour, (5, 5, 20, 20))
-        written = io.BytesIO()
-        drawn.save(written, "PNG")
-        before = base64.b64encode(written.getvalue()).decode() + "\n"
-        cell = normalise.normalise(notebook(code_cell([result({"image/png": before})])))["cells"][0]
-        after = cell["outputs"][0]["data"]["image/png"]
-        assert read(after).mode == mode
-        assert read(after).convert("RGBA").tobytes() == drawn.tobytes()
-        again = normalise.normalise(notebook(code_cell([result({"image/png": after})])))["cells"][0]
-        assert again["outputs"][0]["data"]["image/png"] == after
 
     def test_payload_may_be_stored_as_lines(self) -> None:
         cell = code_cell([result({"text/html": ["<div></div>\n", BLOB], "text/plain": "w"})])

@@ -3,8 +3,7 @@
     python book/_tools/normalise.py [--check] [notebook ...]
 
 Without names: every notebook of the book. Removed: execution counts, widget state, widget
-payloads (the page makes them anew), timings and editor settings. Kept: text, tables, and pictures,
-whose opaque ones lose their alpha channel and no pixel.
+payloads (the page makes them anew), timings and editor settings. Kept: text, tables, pictures.
 A cell that shows a widget is tagged `nbval-ignore-output`, since its stored output is partial.
 With --check nothing is written; the exit status is 1 if a notebook is not in this form. A notebook
 that was only run and saved (in JupyterLab, say), and differs from the committed one in no cell, is
@@ -14,9 +13,6 @@ told of in one line with the way to undo that, and is no fault.
 from __future__ import annotations
 
 import argparse
-import base64
-import binascii
-import io
 import json
 import subprocess
 import sys
@@ -24,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import stored
-from PIL import Image
 from repository import write_whole
 
 MAX_BYTES = 600_000
@@ -50,27 +45,6 @@ def strip_payloads(data: dict) -> bool:
     return had_view or had_html
 
 
-def without_alpha(picture: str) -> str:
-    """An opaque PNG (base64) with as few channels as its pixels need; any other as it is.
-
-    A picture that was made smaller once is left alone: compressing it again may give other bytes.
-    """
-    try:
-        image = Image.open(io.BytesIO(base64.b64decode(picture)), formats=["PNG"])
-        image.load()
-    except (binascii.Error, OSError):
-        return picture
-    if image.mode != "RGBA" or image.getextrema()[3] != (255, 255):
-        return picture
-    smaller = image.convert("RGB")
-    red, green, blue = (band.tobytes() for band in smaller.split())
-    if red == green == blue:
-        smaller = smaller.getchannel("R")
-    written = io.BytesIO()
-    smaller.save(written, "PNG", optimize=True)
-    return base64.b64encode(written.getvalue()).decode()
-
-
 def normalise_cell(cell: dict) -> None:
     metadata = cell.setdefault("metadata", {})
     cell["metadata"] = {k: v for k, v in metadata.items() if k in KEPT_CELL_METADATA}
@@ -88,8 +62,6 @@ def normalise_cell(cell: dict) -> None:
                     tags.append(IGNORE_TAG)
             if not output["data"]:
                 continue
-            if "image/png" in output["data"]:
-                output["data"]["image/png"] = without_alpha(text_of(output["data"]["image/png"]))
             # Figure sizes and widget ids are no part of the result; glued names are.
             kept = {k: v for k, v in output.get("metadata", {}).items() if k == "scrapbook"}
             output["metadata"] = kept
