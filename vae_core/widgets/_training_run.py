@@ -130,7 +130,7 @@ def finished(
 
 def picture(runs: list[dict[str, Any]], done: list[Run], classes: list[str]) -> Figure:
     """Each run in a row: its map, what its plane decodes to, and the curve of its ELBO."""
-    figure = Figure(figsize=(6.0, 2.1 * len(runs)), layout="constrained")
+    figure = Figure(figsize=(5.6, 2.0 * len(runs)), layout="constrained")
     grid = figure.subplots(len(runs), 3, squeeze=False)
     own = done[0].own
     labels = own.labels[len(own.train) :]

@@ -353,10 +353,11 @@ function keysHelp(parent, rows, title = "Keys and gestures") {
 // A screen reader hears the last word once the pointer rests, not every step on the way.
 function announcer(parent, wait = 600) {
   const region = node("div", { className: "vw-sr", "aria-live": "polite", role: "status" }, parent);
-  let timer = 0;
+  let timer = 0, last = -Infinity;
   return (text) => {
     clearTimeout(timer);
-    timer = setTimeout(() => { region.textContent = text; }, wait);
+    const soon = Math.min(wait, 600), due = Math.max(soon, last + wait - performance.now());
+    timer = setTimeout(() => { last = performance.now(); region.textContent = text; }, due);
   };
 }
 
