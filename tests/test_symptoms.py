@@ -54,4 +54,6 @@ def test_forty_questions_are_numbered_and_each_symptom_has_code() -> None:
     symptoms = PAGE.split("## By symptom")[1].split("## Questions")[0].split("\n### ")[1:]
     assert len(symptoms) >= 8
     for symptom in symptoms:
-        assert "```python" in symptom and "{chapter}" in symptom, symptom.splitlines()[0]
+        title = symptom.splitlines()[0]
+        assert "```python" in symptom, title
+        assert "{chapter}" in symptom, title

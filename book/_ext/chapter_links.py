@@ -1,7 +1,7 @@
 """Sphinx extension: the role {chapter}`4: Never negative, zero only at the prior`.
 
-It names a chapter by its number and, after a colon, a section of it by its heading, and becomes a link.
-A heading that is no longer there leaves the link to the chapter; the tests say which ones these are.
+It names a chapter by its number and, after a colon, a section by its heading, and becomes a link.
+Where the heading is gone, the link leads to the chapter; the tests say which ones these are.
 """
 
 from __future__ import annotations
