@@ -12,7 +12,10 @@ from helpers import ROOT
 
 PAGE = (ROOT / "book" / "symptoms.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-LINKS = re.findall(r"\{chapter\}`(\d+)(?:: (.*?))?`", PAGE)
+PAGES = [
+    (ROOT / "book" / f"{name}.md").read_text("utf-8") for name in ("symptoms", "where_vaes_live")
+]
+LINKS = re.findall(r"\{chapter\}`(\d+)(?:: (.*?))?`", "".join(PAGES))
 
 
 def headings(number: str) -> set[str]:
@@ -57,3 +60,17 @@ def test_forty_questions_are_numbered_and_each_symptom_has_code() -> None:
         title = symptom.splitlines()[0]
         assert "```python" in symptom, title
         assert "{chapter}" in symptom, title
+
+
+def test_each_use_names_a_chapter_a_reference_and_a_library() -> None:
+    known = set(
+        re.findall(r"^@\w+\{(\w+),", (ROOT / "book" / "references.bib").read_text("utf-8"), re.M)
+    )
+    uses = [part for part in PAGES[1].split("\n\n") if part.startswith("**")]
+    assert len(uses) >= 10
+    for use in uses:
+        assert "{chapter}" in use, use
+        assert "Library: `" in use, use
+        cited = re.findall(r"Reference:\s+\{cite:t\}`(\w+)`", use)
+        assert len(cited) == 1, use
+        assert cited[0] in known
