@@ -1,0 +1,30 @@
+// Part of Sphinx's language_data.js: queries are folded as the index was, then results are ordered.
+var vaeStemmer = Stemmer;
+Stemmer = function () {
+  var stemmer = new vaeStemmer();
+  this.stemWord = function (word) {
+    vaeFolds.forEach(function (fold) {
+      word = word.replace(new RegExp(fold[0]), fold[1]);
+    });
+    return stemmer.stemWord(word);
+  };
+};
+
+var Scorer = {
+  // A result is [page, title, anchor, description, score, file].
+  score: function (result) {
+    var page = result[0];
+    if (/^notebooks\/\d\d_/.test(page) || page === "book/symptoms") return result[4] + 200;
+    if (page === "book/glossary") return result[4] + 150;
+    if (/^book\/api\//.test(page)) return result[4] - 200;
+    return result[4];
+  },
+  objNameMatch: 11,
+  objPartialMatch: 6,
+  objPrio: { 0: 15, 1: 5, 2: -5 },
+  objPrioDefault: 0,
+  title: 15,
+  partialTitle: 7,
+  term: 5,
+  partialTerm: 2,
+};
