@@ -2,7 +2,7 @@
 
 Words are folded before they are stemmed, alike in the index (here) and in the query
 (search_order.js): "reparametrisation" and "reparameterization" are one word, and so are "blurry"
-and "blurred". Words of questions ("why is my ...") are left out, as Sphinx wants all words on a page.
+and "blurred". Words of questions ("why is my ...") are left out: Sphinx wants all words on a page.
 """
 
 from __future__ import annotations
