@@ -10,11 +10,27 @@ Stemmer = function () {
   };
 };
 
+// How many words of the query stand in a chapter's title, in whichever spelling.
+var vaeTitles = { elbo: "evidence" };
+function vaeShared(title) {
+  var stemmer = new Stemmer();
+  var stems = function (text) {
+    return (text.toLowerCase().match(/[a-z]+/g) || []).map(function (word) {
+      return stemmer.stemWord(vaeTitles[word] || word);
+    });
+  };
+  var asked = new Set(stems(new URLSearchParams(location.search).get("q") || ""));
+  return new Set(stems(title).filter(function (stem) {
+    return asked.has(stem) && stem !== "vae" && stopwords.indexOf(stem) === -1;
+  })).size;
+}
+
 var Scorer = {
   // A result is [page, title, anchor, description, score, file].
   score: function (result) {
     var page = result[0];
-    if (/^notebooks\/\d\d_/.test(page) || page === "book/symptoms") return result[4] + 200;
+    if (page === "book/symptoms") return result[4] + 250;
+    if (/^notebooks\/\d\d_/.test(page)) return result[4] + 200 + 20 * vaeShared(result[1]);
     if (page === "book/glossary") return result[4] + 150;
     if (/^book\/api\//.test(page)) return result[4] - 200;
     return result[4];
