@@ -25,11 +25,17 @@ function vaeShared(title) {
   })).size;
 }
 
+function vaeQuestion() {
+  var query = new URLSearchParams(location.search).get("q") || "";
+  return /\b(why|how|what|should|can|nan|wrong|negative)\b|\?/i.test(query);
+}
+
 var Scorer = {
   // A result is [page, title, anchor, description, score, file].
   score: function (result) {
     var page = result[0];
-    if (page === "book/symptoms") return result[4] + 250;
+    // The page of questions comes first for a question, else after the chapters.
+    if (page === "book/symptoms") return result[4] + (vaeQuestion() ? 250 : 180);
     if (/^notebooks\/\d\d_/.test(page)) return result[4] + 200 + 20 * vaeShared(result[1]);
     if (page === "book/glossary") return result[4] + 150;
     if (/^book\/api\//.test(page)) return result[4] - 200;
