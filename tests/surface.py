@@ -563,8 +563,8 @@ WITHOUT_TENSORS = {
         "bounds_by_draws", "growth",
     )),
     *(f"widgets.{name}" for name in (
-        "ELBOExplorer", "GradientNoise", "KLExplorer", "MapExplorer", "PosteriorExplorer",
-        "ReparameterizationExplorer", "SamplingExplorer",
+        "DerivationDesk", "ELBOExplorer", "GradientNoise", "KLExplorer", "MapExplorer",
+        "PosteriorExplorer", "ReparameterizationExplorer", "SamplingExplorer",
     )),
 }  # fmt: skip
 

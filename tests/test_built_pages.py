@@ -202,7 +202,7 @@ def test_the_hosting_page_tells_the_sizes_of_this_build(html: Path) -> None:
 # --- licences --------------------------------------------------------------------------------
 
 # What the book's own extensions write, and the book's own files.
-OWN = re.compile(r"own/.*|book\.(css|js)|start\.js|claims\.(css|js)|favicon\.svg")
+OWN = re.compile(r"own/.*|book\.(css|js)|start\.js|(claims|glossary)\.(css|js)|favicon\.svg")
 
 
 def origin(name: str) -> str:

@@ -389,7 +389,8 @@ class TestPages:
             {"label": "repository-buttons", "buttons": [{"url": f"edit/{page}.ipynb"}]},
         ]
         context = {"body": "<h1>T</h1>", "header_buttons": groups}
-        app = SimpleNamespace(env=SimpleNamespace(doc2path=lambda name: f"{name}.ipynb"))
+        env = SimpleNamespace(doc2path=lambda name: f"{name}.ipynb")
+        app = SimpleNamespace(env=env, srcdir=ROOT)
         vae_book.finish_page(app, page, "", context, None)
         edition = page.replace("notebooks/", "notebooks/run/")
         urls = [button["url"] for group in groups for button in group["buttons"] if button]

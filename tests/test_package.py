@@ -39,6 +39,7 @@ FLOORS = {
     "ordered": 2,
     "models": 2,
     "objectives": 2,
+    "_edition": 2,
     "_ablation": 3,
     "_fingerprint": 3,
     "_prediction": 3,

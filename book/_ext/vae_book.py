@@ -109,8 +109,9 @@ def finish_page(app: Sphinx, pagename: str, template: str, context: dict, doctre
         buttons = context.get("header_buttons", [])
         context["header_buttons"] = [b for b in buttons if b.get("label") != "launch-buttons"]
         return
+    edition = Path(app.srcdir, EDITIONS, Path(app.env.doc2path(pagename)).name)
     for group in context.get("header_buttons", []):
-        if group.get("label") in NOTEBOOK_BUTTONS:
+        if group.get("label") in NOTEBOOK_BUTTONS and edition.is_file():
             for button in group.get("buttons", []):
                 if "url" in button:
                     button["url"] = to_run(button["url"])

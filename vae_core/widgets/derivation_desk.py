@@ -140,7 +140,8 @@ class DerivationDesk(BrowserWidget):
 
     NAME: ClassVar[str] = "derivation_desk"
     PICTURE: ClassVar[str] = (
-        "The lines of a derivation, one below the other, with fields to change them."
+        "The lines of a derivation, one below the other, each typed in a field; buttons add "
+        "a line, and check all of them."
     )
     STATE: ClassVar[tuple[str, ...]] = ("sheet", "mode")
     # What is typed is kept in the browser, and is Python's to see; no link sets a reader's lines.
