@@ -22,7 +22,7 @@ BESIDE := $(OWN) OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup zoo book pdf serve test check lint types unit nbval browser access \
+.PHONY: help setup zoo book preview pdf serve test check lint types unit nbval browser access \
 	notebooks bench lock repository records mutants clean distclean zip lab colab classroom \
 	classroom-test live faults
 
@@ -67,6 +67,13 @@ zoo: setup
 book: zoo ## execute every chapter and build the book in _build/html
 	@$(RUN)jupyter-book build . -W -n --keep-going
 	@echo "The book: $(CURDIR)/$(PAGE)"
+
+# Apart from _build/html: what the book shows comes from its own trainings. WEIGHTS: another address.
+preview: setup ## the whole book from published weights, nothing trained (WEIGHTS=https://...)
+	@$(OWN) VAE_CORE_PASS="$(VAE_CORE_PASS) VAE_CORE_WEIGHTS" VAE_CORE_WEIGHTS=fetch \
+	  $(if $(WEIGHTS),VAE_CORE_WEIGHTS_FROM="$(WEIGHTS)") \
+	  $(BIN)/jupyter-book build . -W -n --keep-going --path-output _build/preview
+	@echo "The preview: $(CURDIR)/_build/preview/_build/html/index.html"
 
 serve: book ## build, then serve the book on this machine (PORT=8000)
 	@echo "http://localhost:$(PORT) (stop with Ctrl-C)"
