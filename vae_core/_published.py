@@ -1,7 +1,7 @@
 """Weights that the book's build has published beside its pages: found, checked, taken or not.
 
-The folder ``_zoo/`` of the published book holds safetensors files and ``index.json``: for each model
-its name, seed, ``key`` (see :mod:`vae_core.zoo`), ``same`` (what decides it apart from the machine:
+The folder ``_zoo/`` of the published book holds safetensors files and ``index.json``: for each
+model its name, seed, ``key`` (see :mod:`vae_core.zoo`), ``same`` (what decides it apart from the machine:
 recipe, seed, data and code), SHA-256, bytes and settings. A file is taken where ``same`` or ``key``
 is what this code has. It is data only, never code: what is not the safetensors file that the index
 names, of the size that the model must have, is refused. So is a redirection to another host.
@@ -113,6 +113,7 @@ class _SameHost(urllib.request.HTTPRedirectHandler):
         upgraded = (before.scheme, after.scheme) == ("http", "https")
         same = (before.scheme, before.netloc) == (after.scheme, after.netloc)
         if not same and not (upgraded and before.hostname == after.hostname):
+            fp.close()
             raise Refused(f"the server sends on to another place, {after.scheme}://{after.netloc}")
         return super().redirect_request(req, fp, code, msg, headers, url)
 
