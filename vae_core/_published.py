@@ -1,10 +1,11 @@
 """Weights that the book's build has published beside its pages: found, checked, taken or not.
 
 The folder ``_zoo/`` of the published book holds safetensors files and ``index.json``: for each
-model its name, seed, ``key`` (see :mod:`vae_core.zoo`), ``same`` (what decides it apart from the machine:
-recipe, seed, data and code), SHA-256, bytes and settings. A file is taken where ``same`` or ``key``
-is what this code has. It is data only, never code: what is not the safetensors file that the index
-names, of the size that the model must have, is refused. So is a redirection to another host.
+model its name, seed, ``key`` (see :mod:`vae_core.zoo`), ``same`` (what decides it apart from the
+machine: recipe, seed, data and code), SHA-256, bytes and settings. A file is taken where ``same``
+or ``key`` is what this code has. It is data only, never code: what is not the safetensors file that
+the index names, of the size that the model must have, is refused. So is a redirection to another
+host.
 
 ``VAE_CORE_WEIGHTS`` says where weights come from: "train" (never the network), "fetch" (never a
 training), "auto". ``VAE_CORE_WEIGHTS_FROM`` replaces the book's address; empty, nothing is fetched.
