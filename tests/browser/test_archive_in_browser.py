@@ -11,6 +11,7 @@ import pytest
 from visit import Visit
 
 CHAPTER = "notebooks/12_ae_vs_vae.html"
+EXPLORER = ".vae-static[data-widget=latent_explorer]"
 READY = (
     "document.querySelector('.vae-static') &&"
     " [...document.querySelectorAll('.vae-static > div')].every((el) => el.__vae)"
@@ -64,8 +65,8 @@ def test_a_chapter_answers_and_its_mathematics_is_set(visit: Open, unpacked: Pat
     opened.page.evaluate("() => window.MathJax.startup.promise")
     written = opened.page.locator(".math").count()
     assert opened.page.locator("mjx-container").count() >= written > 10
-    digit = opened.page.locator(".vw-panel .vw-digit canvas").first
-    plane = opened.page.locator(".vw-panel .vw-plane canvas").first
+    digit = opened.page.locator(f"{EXPLORER} .vw-digit canvas").first
+    plane = opened.page.locator(f"{EXPLORER} .vw-plane canvas").first
     before = digit.evaluate("(canvas) => canvas.toDataURL()")
     plane.focus()
     for _ in range(3):
@@ -92,4 +93,4 @@ def test_the_badge_stands_under_each_chapters_title(visit: Open) -> None:
     opened = visit(CHAPTER)
     link = opened.page.locator("article h1 + .vae-colab a")
     assert link.inner_text() == "Open in Colab"
-    assert link.get_attribute("href").endswith("/blob/main/notebooks/12_ae_vs_vae.ipynb")
+    assert link.get_attribute("href").endswith("/blob/main/notebooks/run/12_ae_vs_vae.ipynb")

@@ -18,6 +18,7 @@ from vae_core.widgets._payload import Blob, dequantised
 
 FRONT = "book/index.html"
 CHAPTER = "notebooks/12_ae_vs_vae.html"
+EXPLORER = ".vae-static[data-widget=latent_explorer]"
 Open = Callable[..., Visit]
 
 
@@ -47,7 +48,7 @@ def pictures(visit: Visit) -> list[str]:
 @pytest.mark.parametrize("name", [FRONT, CHAPTER])
 def test_both_decoders_follow_mouse_and_keys(name: str, visit: Callable[..., Visit]) -> None:
     opened = visit(name, width=1280)
-    planes = opened.page.locator(".vw-panel .vw-plane canvas")
+    planes = opened.page.locator(f"{EXPLORER} .vw-plane canvas")
     assert planes.count() >= 2
     for index in range(2):
         plane = planes.nth(index)
@@ -71,7 +72,9 @@ def test_the_page_decodes_as_pytorch_does(name: str, visit: Callable[..., Visit]
     opened = visit(name)
     z = torch.tensor([[0.0, 0.0], [1.3, -0.7], [-1.1, 1.4]])
     state = opened.page.evaluate(
-        "JSON.parse(document.querySelector('.vae-static script[type=\"application/json\"]').text)"
+        "(explorer) => JSON.parse(document.querySelector("
+        "`${explorer} script[type='application/json']`).text)",
+        EXPLORER,
     )
     for spec, model in zip(state["payload"]["models"], ("ae-2", "vae-2"), strict=True):
         sha, layers = spec["decoder"]["sha"], spec["decoder"]["layers"]
@@ -86,9 +89,10 @@ def test_the_page_decodes_as_pytorch_does(name: str, visit: Callable[..., Visit]
             expected = dequantised(trained, decoder=(Blob(sha, carried), layers)).mean(z).flatten(1)
         got = torch.tensor(
             opened.page.evaluate(
-                "([zs, name]) => { const { __vae } = document.querySelector('.vae-static > div');"
+                "([zs, name, place]) => {"
+                " const { __vae } = document.querySelector(`${place} > div`);"
                 " return zs.map((z) => __vae.decode(z, name)); }",
-                [z.tolist(), spec["name"]],
+                [z.tolist(), spec["name"], EXPLORER],
             )
         )
         assert (got - expected).abs().max() < 1e-5
@@ -103,7 +107,7 @@ def test_a_stroke_moves_the_posterior(visit: Callable[..., Visit]) -> None:
     pad.scroll_into_view_if_needed()
     box = pad.bounding_box()
     assert box is not None
-    state = "[...document.querySelectorAll('.vae-static > div')].at(-1).__vae.state()"
+    state = "document.querySelector('[data-widget=draw_and_encode] > div').__vae.state()"
     empty = opened.page.evaluate(state)
     opened.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 0.2 * box["height"])
     opened.page.mouse.down()

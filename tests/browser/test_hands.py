@@ -45,7 +45,7 @@ FOCUS_SHOWN = """(e) => {
 
 FOCUSABLE = (
     "button:not(:disabled), canvas[tabindex], .vw-handle, input, select:not(:disabled), textarea, "
-    "summary, p[tabindex='0'], .vw-lab-card, .vw-lab-code[tabindex='0']"
+    "summary, p[tabindex='0'], .vw-math[tabindex='0'], .vw-lab-card, .vw-lab-code[tabindex='0']"
 )
 MOVED = ".vw-handle, canvas[tabindex], input[type=range]"
 

@@ -36,9 +36,9 @@ class LabView {
     this.leftCaption = node("figcaption", {}, left);
     if (lab.planar) this.buildSpace(right);
     else {
-      this.grid = node("canvas", { role: "img", className: "vw-lab-grid" }, right);
+      this.grid = node("canvas", { role: "img", className: "vw-lab-grid", "aria-label": "The plane, decoded" }, right);
       node("figcaption", { textContent: "the plane [−3, 3]², decoded" }, right);
-      this.strip = node("canvas", { role: "img", className: "vw-lab-strip" }, this.panel);
+      this.strip = node("canvas", { role: "img", className: "vw-lab-strip", "aria-label": "Held-out digits and reconstructions" }, this.panel);
       node("div", { className: "vw-lab-caption", textContent: "held-out digits, and their reconstructions" }, this.panel);
     }
     this.readout = readout(this.panel, [
