@@ -172,6 +172,16 @@ def plus(amount: float) -> Make:
     return make
 
 
+def with_path(sample: Callable[..., Any]) -> Callable[..., Any]:
+    """Draw as ``rsample`` does, so that gradients pass through the draw."""
+
+    @functools.wraps(sample)
+    def mutant(q: DiagonalGaussian, *arguments: Any, **options: Any) -> Any:
+        return q.rsample(*arguments, **options)
+
+    return mutant
+
+
 def wider(encode: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(encode)
     def mutant(*arguments: Any, **options: Any) -> DiagonalGaussian:

@@ -30,6 +30,7 @@ from benchmarks.mutants._changes import (
     with_errors,
     with_field,
     with_model,
+    with_path,
     with_verdict,
 )
 from vae_core import (
@@ -132,6 +133,11 @@ WORLDS: tuple[World, ...] = (
         "grid: no gap",
         "a divergence of zero on the grid of the posterior",
         {(_posterior, "true_posterior_grid"): with_field(divergence=lambda values: 0 * values)},
+    ),
+    World(
+        "path",
+        "a sample() that lets gradients through",
+        {(DiagonalGaussian, "sample"): with_path},
     ),
     World(
         "exact - 5",
