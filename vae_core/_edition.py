@@ -14,14 +14,24 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vae_core._progress import in_notebook
 from vae_core._text import say
 from vae_core._typography import typeset
 
-__all__ = ["begin", "formatted", "put", "quiz_page", "quiz_text", "running", "seal", "unseal"]
+__all__ = [
+    "begin",
+    "formatted",
+    "put",
+    "quiz_page",
+    "quiz_text",
+    "running",
+    "seal",
+    "unseal",
+    "words",
+]
 
 # A place in a text for a computed number: «name» or «name:.2f».
 PLACE = re.compile(r"«([^«»:]+)(?::([^«»]*))?»")
@@ -147,7 +157,8 @@ def unseal(sealed: str) -> list[dict[str, Any]]:
     return list(json.loads(plain))
 
 
-def _words(text: str) -> str:
+def words(text: str) -> str:
+    """``text`` for a page; what stands between backticks is code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
@@ -164,15 +175,15 @@ def quiz_page(questions: Sequence[Mapping[str, Any]]) -> str:
         for answer, feedback, right in question["choices"]:
             verdict = "✓ Yes." if right else "✗ No."
             choices.append(
-                f'<details name="quiz-{number}-{index}"><summary>{_words(answer)}</summary>'
-                f"<blockquote><strong>{verdict}</strong> {_words(feedback)}</blockquote></details>"
+                f'<details name="quiz-{number}-{index}"><summary>{words(answer)}</summary>'
+                f"<blockquote><strong>{verdict}</strong> {words(feedback)}</blockquote></details>"
             )
-        text = f"<p><strong>{index}. {_words(question['text'])}</strong></p>"
+        text = f"<p><strong>{index}. {words(question['text'])}</strong></p>"
         blocks.append(f"<div>{text}{''.join(choices)}</div>")
     return f'<div class="vae-questions">{"".join(blocks)}</div>'
 
 
-def quiz_text(questions: Sequence[Mapping[str, Any]]) -> str:
+def quiz_text(questions: Iterable[Mapping[str, Any]]) -> str:
     """The questions with their answers to choose from, for print and terminals."""
     lines = []
     for index, question in enumerate(questions, 1):

@@ -7,7 +7,6 @@ import importlib.util
 import itertools
 import json
 import math
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -249,36 +248,32 @@ _QUIZ_STYLE = """<style>
 </style>"""
 
 
-def _words(text: str) -> str:
-    """``text`` for a page; what stands between backticks is code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
-
-
 def quiz(questions: Sequence[Question]) -> _Shown:
     """Questions that answer back on the static page: each choice shows its own feedback.
 
     In questions, answers and feedback, words between backticks are set as code.
     """
     number = next(_quiz_number)
-    blocks, lines = [], []
+    blocks = []
     for index, question in enumerate(questions, 1):
         labels = []
         for choice in question.choices:
             verdict = "Yes." if choice.right else "No."
             labels.append(
                 f'<label class="{"right" if choice.right else "wrong"}">'
-                f'<input type="radio" name="quiz-{number}-{index}"> {_words(choice.answer)}'
+                f'<input type="radio" name="quiz-{number}-{index}"> {_edition.words(choice.answer)}'
                 f'<span class="feedback"><strong>{verdict}</strong> '
-                f"{_words(choice.feedback)}</span></label>"
+                f"{_edition.words(choice.feedback)}</span></label>"
             )
         blocks.append(
-            f"<fieldset><legend>{index}. {_words(question.text)}</legend>"
+            f"<fieldset><legend>{index}. {_edition.words(question.text)}</legend>"
             f"{''.join(labels)}</fieldset>"
         )
-        lines += [f"{index}. {question.text}"]
-        lines += [f"   ( ) {choice.answer}" for choice in question.choices]
     page = f'<form class="vae-quiz">{_QUIZ_STYLE}{"".join(blocks)}</form>'
-    return _Shown(page, "\n".join(lines))
+    text = _edition.quiz_text(
+        {"text": q.text, "choices": [(c.answer,) for c in q.choices]} for q in questions
+    )
+    return _Shown(page, text)
 
 
 def edition(equations: Mapping[str, str] | None = None) -> None:

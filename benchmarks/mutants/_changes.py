@@ -146,30 +146,27 @@ def other_split(load: Callable[..., Any]) -> Callable[..., Any]:
 # --- what is computed ---------------------------------------------------------------------------
 
 
-def times(factor: float) -> Make:
-    """Multiply what a function returns."""
+def with_result(change: Callable[[Any], Any]) -> Make:
+    """Change what a function returns."""
 
     def make(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def mutant(*arguments: Any, **options: Any) -> Any:
-            return factor * function(*arguments, **options)
+            return change(function(*arguments, **options))
 
         return mutant
 
     return make
+
+
+def times(factor: float) -> Make:
+    """Multiply what a function returns."""
+    return with_result(lambda found: factor * found)
 
 
 def plus(amount: float) -> Make:
     """Add ``amount`` to what a function returns."""
-
-    def make(function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def mutant(*arguments: Any, **options: Any) -> Any:
-            return function(*arguments, **options) + amount
-
-        return mutant
-
-    return make
+    return with_result(lambda found: found + amount)
 
 
 def with_path(sample: Callable[..., Any]) -> Callable[..., Any]:
@@ -193,31 +190,16 @@ def wider(encode: Callable[..., Any]) -> Callable[..., Any]:
 
 def with_field(**changes: Callable[[Any], Any]) -> Make:
     """Change fields of the NamedTuple that a function returns."""
-
-    def make(function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def mutant(*arguments: Any, **options: Any) -> Any:
-            found = function(*arguments, **options)
-            return found._replace(
-                **{name: change(getattr(found, name)) for name, change in changes.items()}
-            )
-
-        return mutant
-
-    return make
+    return with_result(
+        lambda found: found._replace(
+            **{name: change(getattr(found, name)) for name, change in changes.items()}
+        )
+    )
 
 
 def with_verdict(verdict: str) -> Make:
     """Give each line of a derivation this verdict, whatever it says."""
-
-    def make(line: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(line)
-        def mutant(*arguments: Any, **options: Any) -> Any:
-            return replace(line(*arguments, **options), verdict=verdict)
-
-        return mutant
-
-    return make
+    return with_result(lambda line: replace(line, verdict=verdict))
 
 
 def with_errors(factor: float) -> Make:

@@ -39,6 +39,14 @@ def borrow_results(app: Sphinx, config: Any) -> None:
         config.nb_execution_cache_path = str(Path(app.srcdir, "_build", ".jupyter_cache"))
 
 
+def result_of(cache: Any, path: Path) -> Any:
+    """The cache's record of a notebook with these very cells; None where it has none."""
+    try:
+        return cache.match_cache_notebook(nbformat.read(path, as_version=4))
+    except KeyError:
+        return None
+
+
 def choose(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     """Leave out of the execution every notebook but the one that was named."""
     if not (quick := wanted()):
@@ -50,10 +58,7 @@ def choose(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
         path = Path(env.doc2path(docname))
         if path.suffix != ".ipynb":
             continue
-        try:
-            record = cache.match_cache_notebook(nbformat.read(path, as_version=4))
-        except KeyError:
-            record = None
+        record = result_of(cache, path)
         if path.name.startswith(f"{quick}_"):
             named = True
             if record is not None:

@@ -24,6 +24,7 @@ from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.executors.utils import ExecutionResult, single_nb_execution
 from jupyter_core.utils import ensure_event_loop
+from quick import result_of
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ConfigError
@@ -103,11 +104,10 @@ def fill_cache(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     missing = []
     for docname in docnames:
         path = Path(env.doc2path(docname))
-        if path.suffix == ".ipynb" and not left_out(path.relative_to(app.srcdir), env):
-            try:
-                cache.match_cache_notebook(nbformat.read(path, as_version=4))
-            except KeyError:
-                missing.append(path)
+        if path.suffix != ".ipynb" or left_out(path.relative_to(app.srcdir), env):
+            continue
+        if result_of(cache, path) is None:
+            missing.append(path)
     if len(missing) < 2:
         return
 

@@ -110,8 +110,9 @@ def finish_page(app: Sphinx, pagename: str, template: str, context: dict, doctre
         context["header_buttons"] = [b for b in buttons if b.get("label") != "launch-buttons"]
         return
     edition = Path(app.srcdir, EDITIONS, Path(app.env.doc2path(pagename)).name)
-    for group in context.get("header_buttons", []):
-        if group.get("label") in NOTEBOOK_BUTTONS and edition.is_file():
+    groups = context.get("header_buttons", []) if edition.is_file() else []
+    for group in groups:
+        if group.get("label") in NOTEBOOK_BUTTONS:
             for button in group.get("buttons", []):
                 if "url" in button:
                     button["url"] = to_run(button["url"])

@@ -14,7 +14,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from bs4 import BeautifulSoup
 from pypdf import PdfReader
 from test_pages import PAGES
-from visit import Visit
+from visit import Visit, box_once_fetched
 
 Open = Callable[..., Visit]
 CHAPTERS = [name for name in PAGES if name.startswith("notebooks/")]
@@ -124,14 +124,7 @@ def test_pictures_stand_in_where_no_script_runs(name: str, book: Path, open_page
     shown = stills(visit)
     assert len(shown) == widgets
     for still in shown:
-        still.scroll_into_view_if_needed()
-        box = still.bounding_box()
-        for _ in range(100):  # it is fetched once it is near, and has no width before that
-            if box is not None and box["width"] > 300:
-                break
-            visit.page.wait_for_timeout(50)
-            box = still.bounding_box()
-        assert box is not None
+        box = box_once_fetched(visit.page, still)
         assert box["width"] > 300
         assert box["height"] > 100
     assert visit.sideways() <= 0

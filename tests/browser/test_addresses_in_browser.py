@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import http.server
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from sharing import copied, opened
 from stage import MODEL, PAGE, STATIC, rendered_live, state, written
-from visit import Visit
+from visit import Visit, served
 
 from vae_core.widgets import KLExplorer, MapExplorer, PosteriorExplorer
 
@@ -262,12 +260,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[str]:
     """A server for ``tmp_path``."""
-    handler = functools.partial(Handler, directory=str(tmp_path))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    with served(tmp_path, Handler) as address:
+        yield address
 
 
 def test_links_work_under_the_recommended_policy(tmp_path: Path, host: str, browser: Any) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import http.server
 import json
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +16,7 @@ import no_inline
 import pytest
 import python_in_page
 from stage import PAGE, ready, state
-from visit import Visit
+from visit import Visit, served
 
 from vae_core import symbolic
 from vae_core.symbolic import desk
@@ -268,12 +266,8 @@ def host(folder: Path) -> Iterator[str]:
     text = page.taken_apart(set())
     text = text.replace("<body>", page.own_files() + "<body>", 1)
     (folder / "served.html").write_text(text, "utf-8")
-    handler = functools.partial(Handler, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    with served(folder, Handler) as address:
+        yield address
 
 
 def taken_up(page: Any) -> None:

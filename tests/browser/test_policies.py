@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import http.server
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +12,7 @@ import hosting
 import pytest
 from playwright.sync_api import Browser, Page
 from test_pages import PAGES
+from visit import box_once_fetched, served
 
 # The first part of an address says which policy comes with the answer.
 POLICIES = {
@@ -57,12 +56,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def host(book: Path) -> Iterator[str]:
-    handler = functools.partial(Handler, directory=str(book))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    with served(book, Handler) as address:
+        yield address
 
 
 @pytest.fixture
@@ -156,11 +151,7 @@ def test_still_pictures_stand_in_where_scripts_are_refused(
     stills = opened.page.locator(".vae-still").all()
     assert len(stills) == widgets
     for still in stills:
-        still.scroll_into_view_if_needed()
-        # It is fetched once it is near, and has no width before that.
-        opened.page.wait_for_function("(image) => image.complete", arg=still.element_handle())
-        box = still.bounding_box()
-        assert box is not None
+        box = box_once_fetched(opened.page, still)
         assert box["width"] > 300
         assert box["height"] > 100
     if widgets:

@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 
+STEP = 0x6D2B79F5  # from one state of mulberry32 to the next
+
 
 def uniforms(seed: int, count: int) -> np.ndarray:
     """The first ``count`` numbers in [0, 1) of ``randomSource(seed)``: float64 [count]."""
-    steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x6D2B79F5) + np.uint64(seed)
+    steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(STEP) + np.uint64(seed)
     t = steps.astype(np.uint32)  # modulo 2**32, as all that follows
     t = (t ^ (t >> np.uint32(15))) * (t | np.uint32(1))
     t ^= t + (t ^ (t >> np.uint32(7))) * (t | np.uint32(61))

@@ -7,7 +7,7 @@ hold the one against the other; the widget's printed picture is a run of this on
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 from vae_core.distributions import BernoulliLikelihood, DiagonalGaussian, GaussianLikelihood
 from vae_core.models import VAE, Autoencoder
 from vae_core.objectives import RunningBaseline
+from vae_core.widgets._random import STEP, normals, uniforms
 
 Settings = Mapping[str, Any]
 STREAMS = {"weights": 0, "batches": 1, "noise": 2, "scoring": 3, "data": 4}
@@ -30,24 +31,19 @@ class Draws:
         self.start = (seed * 0x9E3779B1 + (STREAMS[stream] + 1) * 0x85EBCA6B) & _MASK
         self.at = 0
 
+    def _take(self, draw: Callable[[int, int], np.ndarray], count: int, each: int) -> np.ndarray:
+        """``count`` draws, for each of which the stream goes on by ``each`` numbers."""
+        found = draw((self.start + self.at * STEP) & _MASK, count)
+        self.at += each * count
+        return found
+
     def uniform(self, count: int) -> np.ndarray:
         """``count`` draws from [0, 1), float64."""
-        k = np.arange(self.at + 1, self.at + count + 1, dtype=np.uint64)
-        self.at += count
-
-        def product(a: np.ndarray, b: Any) -> np.ndarray:
-            return (a * b) & np.uint64(_MASK)  # of two numbers below 2**32: wraps as Math.imul does
-
-        state = (np.uint64(self.start) + product(k, np.uint64(0x6D2B79F5))) & np.uint64(_MASK)
-        one, seven, fourteen, fifteen = (np.uint64(n) for n in (1, 7, 14, 15))
-        t = product(state ^ (state >> fifteen), state | one)
-        t ^= (t + product(t ^ (t >> seven), t | np.uint64(61))) & np.uint64(_MASK)
-        return (t ^ (t >> fourteen)).astype(np.float64) / 2**32
+        return self._take(uniforms, count, 1)
 
     def normal(self, count: int) -> np.ndarray:
         """``count`` draws from N(0, 1), by Box and Muller."""
-        a, b = self.uniform(2 * count).reshape(-1, 2).T
-        return np.sqrt(-2 * np.log(1 - a)) * np.cos(2 * np.pi * b)
+        return self._take(normals, count, 2)
 
 
 def likelihood_of(settings: Settings, link: str) -> BernoulliLikelihood | GaussianLikelihood:

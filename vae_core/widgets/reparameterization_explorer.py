@@ -15,6 +15,7 @@ from scipy.special import expit
 from vae_core import _check
 from vae_core._plot import ACCENT, CLASSES, INK
 from vae_core.widgets._base import BrowserWidget
+from vae_core.widgets._random import normals
 from vae_core.widgets._share import Rule, among, between, whole
 
 Array = NDArray[np.float64]
@@ -62,12 +63,7 @@ class Gradients(NamedTuple):
 
 def normal_draws(seed: int, count: int) -> Array:
     """The browser's standard normal draws from ``seed``, [count]: mulberry32, Box and Muller."""
-    state = np.arange(1, 2 * count + 1, dtype=np.uint64) * 0x6D2B79F5 + seed
-    t = state.astype(np.uint32)  # modulo 2 ** 32, as all that follows
-    t = (t ^ (t >> 15)) * (t | 1)
-    t = t ^ (t + (t ^ (t >> 7)) * (t | 61))
-    uniform = (t ^ (t >> 14)).astype(float) / 2**32
-    return np.sqrt(-2 * np.log(1 - uniform[::2])) * np.cos(2 * np.pi * uniform[1::2])
+    return normals(seed, count)
 
 
 def _estimates(
