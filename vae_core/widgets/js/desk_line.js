@@ -33,8 +33,13 @@ class DeskLine {
     this.input = node("textarea", { rows: 1, spellcheck: false, autocomplete: "off", autocapitalize: "off", value: text }, field);
     this.input.setAttribute("autocorrect", "off");
     this.math = node("div", { className: "vw-math", tabIndex: -1 }, body);
-    // A formula wider than its place is scrolled by keys.
-    const reach = () => { this.math.tabIndex = this.math.scrollWidth > this.math.clientWidth ? 0 : -1; };
+    // A formula wider than its place is scrolled by keys; one that a font draws below its line gets room.
+    const reach = () => {
+      this.math.style.paddingBottom = "";
+      const below = this.math.scrollHeight - this.math.clientHeight;
+      if (below > 0) this.math.style.paddingBottom = `${below + 2}px`;
+      this.math.tabIndex = this.math.scrollWidth > this.math.clientWidth || this.math.scrollHeight > this.math.clientHeight ? 0 : -1;
+    };
     new MutationObserver(reach).observe(this.math, { childList: true, subtree: true });
     new ResizeObserver(reach).observe(this.math);
     this.said = node("p", { className: "vw-said", id: `desk-${desk.number}-${desk.made++}` }, body);
