@@ -12,7 +12,9 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Ellipse
 from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from vae_core import _check
@@ -40,7 +42,9 @@ def png(figure: Figure, **options: Any) -> bytes:
     """``figure`` as PNG bytes, with ``options`` for matplotlib's ``savefig``.
 
     96 colours are enough for the book's figures, and halve a page's weight; without matplotlib's
-    version in the file the bytes depend on the picture alone.
+    version in the file the bytes depend on the picture alone. The file says, in its text
+    ``images``, which rectangles of it hold images: a page that draws the figure in other colours,
+    for a dark theme, leaves those as they are.
     """
     raw, small = io.BytesIO(), io.BytesIO()
     with matplotlib.rc_context(STYLE):
@@ -50,8 +54,27 @@ def png(figure: Figure, **options: Any) -> bytes:
     picture = picture.quantize(
         96, method=Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE
     )
-    picture.save(small, format="png", optimize=True)
+    told = PngInfo()
+    if not options:  # as large as the figure is; cropped, the places would be others
+        told.add_text("images", " ".join(",".join(map(str, b)) for b in image_boxes(figure)))
+    picture.save(small, format="png", optimize=True, pnginfo=told)
     return small.getvalue()
+
+
+def image_boxes(figure: Figure) -> list[tuple[int, int, int, int]]:
+    """Left, top, right and bottom of each image in a drawn figure, in pixels of its PNG."""
+    height = round(figure.get_size_inches()[1] * DPI)
+    ratio = DPI / figure.dpi
+    found = []
+    for axes in figure.axes:
+        for image in axes.images:
+            if not (axes.get_visible() and image.get_visible()):
+                continue
+            box = Bbox.intersection(image.get_window_extent(), axes.bbox)
+            if box is not None:
+                (left, low), (right, high) = (box.get_points() * ratio).tolist()
+                found.append((left, height - high, right, height - low))
+    return [tuple(round(edge) for edge in box) for box in found]  # type: ignore[misc]
 
 
 def plain(values: Any) -> np.ndarray:

@@ -21,7 +21,7 @@ FRONT = "book/index.html"
 REFERENCES = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "headers")
 SCREEN_ONLY = (
     "script", "noscript", "style[data-screen]", "button", "a.headerlink", "a.viewcode-link",
-    "details.above-input", ".d-print-none", ".toctree-wrapper",
+    "details.above-input", ".d-print-none", "img.vae-in-dark", ".toctree-wrapper",
     "h1 .section-number",  # print says "Chapter 4" above the title
 )  # fmt: skip
 
