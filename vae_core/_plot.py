@@ -56,14 +56,17 @@ def png(figure: Figure, **options: Any) -> bytes:
     )
     told = PngInfo()
     if not options:  # as large as the figure is; cropped, the places would be others
-        told.add_text("images", " ".join(",".join(map(str, b)) for b in image_boxes(figure)))
+        boxes = image_boxes(figure, picture.height)
+        told.add_text("images", " ".join(",".join(map(str, box)) for box in boxes))
     picture.save(small, format="png", optimize=True, pnginfo=told)
     return small.getvalue()
 
 
-def image_boxes(figure: Figure) -> list[tuple[int, int, int, int]]:
-    """Left, top, right and bottom of each image in a drawn figure, in pixels of its PNG."""
-    height = round(figure.get_size_inches()[1] * DPI)
+def image_boxes(figure: Figure, height: int) -> list[tuple[int, int, int, int]]:
+    """Left, top, right and bottom of each image in a drawn figure, in pixels of its PNG.
+
+    ``height``: the PNG's; matplotlib counts from the bottom up.
+    """
     ratio = DPI / figure.dpi
     found = []
     for axes in figure.axes:

@@ -1,11 +1,12 @@
 """A stored figure drawn again with other ink: for the dark theme, and on a transparent ground.
 
 A figure of this book is a PNG with a palette, on white; its chunk ``images`` says where in it
-pictures stand (``vae_core._plot.png``). Everything outside those is ink on paper: each colour of
-the palette keeps its hue and saturation, and gets the lightness that sets it off from a dark ground
-as it is set off from white, and further where that was little. So lines and words change together
-with the steps of grey at their edges, and nothing is drawn a second time. What is a picture, a row
-of digits say, keeps its colours.
+pictures stand (``vae_core._plot.png``). Everything outside those is ink on paper. The book's own
+inks have twins, those of the widgets in the dark; any other colour keeps its hue and saturation,
+and gets the lightness that sets it off from a dark ground as it is set off from white, and further
+where that was little. The steps at the edges of lines and words go the same way, from the one
+ground to the one ink, and so nothing is drawn a second time. What is a picture, a row of digits
+say, keeps its colours.
 """
 
 from __future__ import annotations
@@ -26,6 +27,15 @@ GROUND: Colour = (0x14 / 255, 0x18 / 255, 0x1E / 255)  # the dark theme's page
 MOST = 15.0  # the contrast that black on white comes near
 RISE = 0.144  # with it, 3 : 1 on white becomes 4.5 : 1 on the dark ground
 
+# The inks of vae_core._plot, and what the widgets use in their place in the dark (js/core.js).
+TWINS = {
+    "#1f2933": "#e6e9ed", "#5b6875": "#a3adb8", "#0b5fa5": "#7cc0ff",
+    "#2b6cb0": "#6fb1f5", "#dd6b20": "#f6a35c", "#2f855a": "#66c793", "#c53030": "#f57d7d",
+    "#6b46c1": "#b49bf5", "#7b4b2a": "#c99a76", "#c2428f": "#f08cc6", "#4a5568": "#aeb9c6",
+    "#8a8b12": "#d0d15a", "#0d9aa8": "#52d3df",
+}  # fmt: skip
+NEAR = 0.04  # how far from a mixture of white and a book's ink a colour still counts as one
+
 
 def luminance(colour: Colour) -> float:
     """Relative luminance, as WCAG 2 defines it."""
@@ -44,7 +54,7 @@ def wanted(on_white: float) -> float:
     return 1 + (MOST - 1) * -math.expm1(-RISE * (on_white - 1))
 
 
-def for_dark(colour: Colour) -> Colour:
+def lightened(colour: Colour) -> Colour:
     """The colour of the same hue and saturation whose contrast with the dark ground is wanted."""
     ratio = contrast(colour, WHITE)
     if ratio <= 1:
@@ -59,6 +69,26 @@ def for_dark(colour: Colour) -> Colour:
         else:
             high = middle
     return colorsys.hls_to_rgb(hue, high, saturation)
+
+
+def rgb(name: str) -> np.ndarray:
+    return np.array([int(name[k : k + 2], 16) / 255 for k in (1, 3, 5)])
+
+
+LIGHT_INKS = np.array([rgb(name) for name in TWINS])
+DARK_INKS = np.array([rgb(name) for name in TWINS.values()])
+
+
+def for_dark(colour: Colour) -> Colour:
+    """A colour of a figure on white as it is in the dark: like the nearest ink's, or lightened."""
+    away, inks = np.array(colour) - WHITE, LIGHT_INKS - WHITE
+    shares = np.clip(inks @ away / (inks**2).sum(axis=1), 0, 1)
+    misses = np.linalg.norm(shares[:, None] * inks - away, axis=1)
+    nearest = int(misses.argmin())
+    like = GROUND + shares[nearest] * (DARK_INKS[nearest] - GROUND)
+    weight = math.exp(-((misses[nearest] / NEAR) ** 2))
+    red, green, blue = (weight * like + (1 - weight) * np.array(lightened(colour))).tolist()
+    return red, green, blue
 
 
 def unlaid(colour: Colour, ground: Colour) -> tuple[int, int, int, int]:

@@ -27,7 +27,7 @@ from sphinx.transforms import SphinxTransform
 WAY = "1"
 
 
-class drawn(nodes.image):  # noqa: N801 (docutils writes its nodes' names so)
+class drawn(nodes.image):
     """A figure's picture, for one theme or for all of them."""
 
 
