@@ -16,6 +16,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import dark_figures
 from docutils import nodes
@@ -115,7 +116,7 @@ def visit_drawn(self: Any, node: drawn) -> None:
     width, height = node["pixels"]
     # What is hidden and lazy is not loaded: the dark version, by a reader of the light one.
     lazy = ' loading="lazy"' if node["theme"] == "dark" else ""
-    source = f"{self.builder.imagedir}/{self.builder.images[node['uri']]}"
+    source = f"{self.builder.imgpath}/{quote(self.builder.images[node['uri']])}"
     self.body.append(
         f'<img class="vae-in-{node["theme"]}{" dark-light" if lazy else ""}"{lazy} src="{source}"'
         f' width="{width}" height="{height}" alt="{name}, described by its caption">'
