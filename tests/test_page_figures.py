@@ -42,7 +42,8 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
         notebook["cells"][index]["metadata"] = {"mystnb": {"image": {"alt": words}}}
     path.write_text(json.dumps(notebook), "utf-8")
     toc = folder / "_toc.yml"
-    toc.write_text(toc.read_text("utf-8").replace("chapters:", "numbered: 1\nchapters:"), "utf-8")
+    numbered = "options: {numbered: 1}\nchapters:"
+    toc.write_text(toc.read_text("utf-8").replace("chapters:", numbered), "utf-8")
     small_book.build(folder, "-W", "-n", "--keep-going")
     return folder / "_build" / "html"
 
