@@ -23,7 +23,7 @@ Colour = tuple[float, float, float]  # red, green and blue, each from 0 to 1
 Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
 
 WHITE: Colour = (1.0, 1.0, 1.0)
-GROUND: Colour = (0x14 / 255, 0x18 / 255, 0x1E / 255)  # the dark theme's page
+GROUND: Colour = (0x12 / 255, 0x12 / 255, 0x12 / 255)  # the dark theme's page
 MOST = 15.0  # the contrast that black on white comes near
 RISE = 0.144  # with it, 3 : 1 on white becomes 4.5 : 1 on the dark ground
 

@@ -85,7 +85,7 @@ class Figures(SphinxTransform):
                 bundle.replace_self(self.figure(image, name if count == 1 else f"{name}-{count}"))
 
     def figure(self, image: nodes.image, name: str) -> nodes.figure:
-        words = image["alt"]
+        words = re.sub(r"(?<=\w)'", "’", image["alt"])
         figure = nodes.figure()
         figure.source, figure.line = image.source, image.line
         figure["names"].append(nodes.fully_normalize_name(name))
