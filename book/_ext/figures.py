@@ -12,6 +12,7 @@ one never loads. Any other keeps its white ground, in the dark theme as well.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -25,7 +26,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 
 # Part of the files' names: a build in the same folder takes no file of another way of drawing.
-WAY = "1"
+WAY = hashlib.sha256(Path(dark_figures.__file__).read_bytes()).hexdigest()[:8]
 
 
 class drawn(nodes.image):
@@ -47,7 +48,7 @@ def versions(path: Path) -> dict[str, Path]:
         return {"both": path}
     made = {}
     for theme, draw in (("light", dark_figures.light), ("dark", dark_figures.dark)):
-        made[theme] = path.with_name(f"{path.stem}-{theme}{WAY}.png")
+        made[theme] = path.with_name(f"{path.stem}-{theme}-{WAY}.png")
         if not made[theme].exists():
             made[theme].write_bytes(draw(figure))
     return made
