@@ -48,13 +48,13 @@ function reachByKeys() {
       box.removeAttribute("tabindex");
       delete box.dataset.scrolls;
     }
-    showEdges(box);
+    showEdges(box, wide);
   }
 }
 
 // Beyond which edges a box goes on: figures.css lets it fade there, since phones show no scroll bar.
-function showEdges(box) {
-  const hidden = "scrolls" in box.dataset ? box.scrollWidth - box.clientWidth : 0;
+function showEdges(box, wide) {
+  const hidden = wide ? box.scrollWidth - box.clientWidth : 0;
   const edges = [];
   if (hidden && box.scrollLeft > 1) edges.push("left");
   if (hidden && box.scrollLeft < hidden - 1) edges.push("right");
@@ -63,7 +63,7 @@ function showEdges(box) {
 }
 
 addEventListener("scroll", ({ target }) => {
-  if (target.dataset && "scrolls" in target.dataset) showEdges(target);
+  if (target.dataset && "more" in target.dataset) showEdges(target, true);
 }, { capture: true, passive: true });
 
 let waiting = 0;
