@@ -14,6 +14,7 @@ import torch
 from dark_figures import GROUND, WHITE, contrast, for_dark
 from helpers import ROOT
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 from PIL import Image
 
 from vae_core import figures
@@ -185,3 +186,15 @@ def test_a_figure_stored_before_says_nothing(rows: Picture) -> None:
         bare = io.BytesIO()
         Image.fromarray(np.asarray(image.convert("RGB"))).save(bare, format="PNG")
     assert dark_figures.boxes(bare.getvalue()) is None
+
+
+def test_no_words_are_too_small(rows: Picture, diagram: Picture) -> None:
+    """7.5 points are 9 pixels where a page shows a figure narrowest, in a solution."""
+    codes = torch.randn(60, 2, generator=torch.Generator().manual_seed(0))
+    plane = figures.latent_maps(
+        {"codes": codes}, torch.arange(60) % 10, [str(k) for k in range(10)]
+    )
+    for picture in (rows, diagram, plane, figures.noise_diagram(), figures.paths_through_a_vae()):
+        texts = [text for text in picture.figure.findobj(Text) if text.get_text().strip()]
+        assert texts
+        assert min(text.get_fontsize() for text in texts) >= 7.5

@@ -150,6 +150,6 @@ def draw_plane(
             )  # fmt: skip
     (x, y), reach = extent(codes)
     axes.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), aspect="equal")
-    axes.tick_params(labelsize=7, colors=INK, length=2)
+    axes.tick_params(labelsize=7.5, colors=INK, length=2)
     for spine in axes.spines.values():
         spine.set_color("#d5dbe1")
