@@ -76,8 +76,9 @@ def image_boxes(figure: Figure, height: int) -> list[tuple[int, int, int, int]]:
             box = Bbox.intersection(image.get_window_extent(), axes.bbox)
             if box is not None:
                 (left, low), (right, high) = (box.get_points() * ratio).tolist()
-                found.append((left, height - high, right, height - low))
-    return [tuple(round(edge) for edge in box) for box in found]  # type: ignore[misc]
+                top, bottom = height - high, height - low
+                found.append((round(left), round(top), round(right), round(bottom)))
+    return found
 
 
 def plain(values: Any) -> np.ndarray:
