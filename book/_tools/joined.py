@@ -21,7 +21,7 @@ FRONT = "book/index.html"
 REFERENCES = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "headers")
 SCREEN_ONLY = (
     "script", "noscript", "style[data-screen]", "button", "a.headerlink", "a.viewcode-link",
-    "details.above-input", ".d-print-none", "img.vae-in-dark", ".toctree-wrapper",
+    "details.above-input", ".d-print-none", ".toctree-wrapper",
     "h1 .section-number",  # print says "Chapter 4" above the title
 )  # fmt: skip
 
@@ -84,6 +84,8 @@ def article(book: Path, name: str) -> Tag:
     for selector in SCREEN_ONLY:
         for useless in found.select(selector):
             useless.decompose()
+    for dark in found.select("img.vae-in-dark"):
+        dark.decompose()
     for image in found.select("img[loading]"):
         del image["loading"]
     for details in found.select("details"):
