@@ -26,7 +26,7 @@ addEventListener("afterprint", () => {
 
 // A box that scrolls sideways must take the focus, or keys could not move it. Which ones scroll
 // depends on the window; formulas are drawn late.
-const SCROLLS = ".bd-article :is(pre, div.math, mjx-container, .pst-scrollable-table-container, .vae-table, .cell_output, .text_html, .text_plain)";
+const SCROLLS = ".bd-article :is(pre, div.math, mjx-container, .pst-scrollable-table-container, .vae-table, .vae-drawn, .cell_output, .text_html, .text_plain)";
 
 // A formula within a sentence that is wider than the column takes a line of its own, and scrolls.
 function fitFormulas() {
@@ -48,8 +48,23 @@ function reachByKeys() {
       box.removeAttribute("tabindex");
       delete box.dataset.scrolls;
     }
+    showEdges(box, wide);
   }
 }
+
+// Beyond which edges a box goes on: figures.css lets it fade there, since phones show no scroll bar.
+function showEdges(box, wide) {
+  const hidden = wide ? box.scrollWidth - box.clientWidth : 0;
+  const edges = [];
+  if (hidden && box.scrollLeft > 1) edges.push("left");
+  if (hidden && box.scrollLeft < hidden - 1) edges.push("right");
+  if (edges.length) box.dataset.more = edges.join(" ");
+  else delete box.dataset.more;
+}
+
+addEventListener("scroll", ({ target }) => {
+  if (target.dataset && "more" in target.dataset) showEdges(target, true);
+}, { capture: true, passive: true });
 
 let waiting = 0;
 function later() {

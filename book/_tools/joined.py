@@ -84,6 +84,8 @@ def article(book: Path, name: str) -> Tag:
     for selector in SCREEN_ONLY:
         for useless in found.select(selector):
             useless.decompose()
+    for dark in found.select("img.vae-in-dark"):
+        dark.decompose()
     for image in found.select("img[loading]"):
         del image["loading"]
     for details in found.select("details"):

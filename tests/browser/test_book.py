@@ -127,11 +127,13 @@ def test_numbers_and_claims_reach_the_page(visit: Callable[..., Visit]) -> None:
     assert re.search(r"autoencoder’s codes must be moved by \d+\.\d+\s±\s\d", text)
     assert re.search(r"variances of the VAE’s codes are \d\.\d\d and \d\.\d\d", text)
     drawn = opened.page.eval_on_selector_all(
-        "article .cell_output img:not(.vae-still)",
-        "(all) => all.map((i) => [i.naturalWidth, i.alt])",
+        "article figure",
+        "(all) => all.map((f) => [f.querySelector('img').naturalWidth,"
+        " f.querySelector('.caption-number').textContent.trim(), f.innerText])",
     )
-    assert len(drawn) == 5  # digits, two maps, two grids, samples, walks
-    assert all(width > 300 and len(alt) > 40 for width, alt in drawn)
+    # Digits, two maps, two grids, samples, walks.
+    assert [number for _, number, _ in drawn] == [f"Figure 12.{k}" for k in range(1, 6)]
+    assert all(width > 300 and len(caption) > 40 for width, _, caption in drawn)
 
 
 def test_a_quiz_answers_each_choice(visit: Callable[..., Visit]) -> None:
