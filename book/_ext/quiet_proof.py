@@ -38,7 +38,6 @@ QUIZ = "vae-quiz"
 SET_UP = "vae-set-up"
 LISTED = "vae-proof-claims"  # in which glossary_links looks for no term
 LISTS = (nodes.bullet_list, nodes.enumerated_list, nodes.list_item, nodes.block_quote)
-CODE = "vae-code above-input"  # the second for what prints pages: such boxes stay closed
 
 
 class Proof(NamedTuple):
@@ -97,9 +96,9 @@ def fold(cell: nodes.container, hidden: list[nodes.Element], mode: str, anchor: 
         cell.parent.remove(cell)
     elif setting_up:
         cell["classes"].append(SET_UP)
-        cell += folded("Set-up code", "Set-up code", hidden, CODE, anchor)
+        cell += folded("Set-up code", "Set-up code", hidden, "vae-code", anchor)
     else:
-        cell += folded("code", "Show the code", hidden, CODE, anchor)
+        cell += folded("code", "Show the code", hidden, "vae-code", anchor)
 
 
 # --- the text before it ---------------------------------------------------------------------------
@@ -147,9 +146,7 @@ def told(proof: Proof) -> Iterator[nodes.Node]:
     yield raw(f'<div id="{proof_id(proof.index)}" class="vae-proof-cell">')
     yield nodes.bullet_list("", *items, classes=[LISTED])
     if proof.code is not None:
-        yield from folded(
-            "Show the code", "Show the code", [proof.code], "vae-proof-code above-input"
-        )
+        yield from folded("Show the code", "Show the code", [proof.code], "vae-proof-code")
     elif proof.elsewhere:
         link = nodes.reference(
             "", "Show the code", refid=proof.elsewhere, internal=True, classes=["vae-to-code"]
@@ -165,7 +162,7 @@ def mark(proofs: Sequence[Proof], register: str) -> list[nodes.Node]:
     for proof in proofs:
         inside += told(proof)
     if register:
-        link = nodes.reference("", "All claims of this chapter", "", refuri=register, internal=True)
+        link = nodes.reference("", "All claims of this chapter", refuri=register, internal=True)
         inside.append(nodes.paragraph("", "", link, classes=["vae-proof-more"]))
     inside.append(raw("</div>"))
     name = f"Proof: {count} claim{'s' if count != 1 else ''}"
@@ -271,8 +268,8 @@ class QuietProofs(SphinxPostTransform):
 def dress(app: Sphinx, pagename: str, *_: object) -> None:
     """The script and style, on chapters alone."""
     if CHAPTER.fullmatch(pagename):
-        app.add_js_file("proof.js", loading_method="defer")
-        app.add_css_file("proof.css")
+        app.add_js_file("quiet_proof.js", loading_method="defer")
+        app.add_css_file("quiet_proof.css")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -10,7 +10,7 @@ addEventListener("beforeprint", () => {
     root.dataset.theme = "light";
   }
   // Code that only draws a picture stays folded: the picture is there. A proof stays its mark.
-  document.querySelectorAll(".bd-article details:not([open]):not(.above-input, .vae-proof)").forEach((details) => {
+  document.querySelectorAll(".bd-article details:not([open]):not(.vae-code, .vae-proof, .vae-proof-code)").forEach((details) => {
     before.set(details, null);
     details.open = true;
   });
