@@ -20,6 +20,7 @@ from vae_core.notebook import CLAIMS
 CONF = """
 extensions = ["myst_nb", "claims_register", "quiet_proof"]
 nb_execution_mode = "off"
+myst_enable_extensions = ["dollarmath"]
 nb_merge_streams = True
 html_static_path = [{static!r}]
 root_doc = "book/claims"
@@ -164,7 +165,7 @@ def test_it_is_valid_without_script(page: BeautifulSoup) -> None:
 
 
 def test_a_cell_that_only_claims_is_gone(page: BeautifulSoup) -> None:
-    cells = " ".join(str(cell) for cell in page.select("div.cell"))
+    cells = " ".join(words(cell) for cell in page.select("div.cell"))
     assert "prove_" not in cells
     assert all("✓ " not in pre.get_text() for pre in page.select("pre"))
 
@@ -172,7 +173,7 @@ def test_a_cell_that_only_claims_is_gone(page: BeautifulSoup) -> None:
 def test_a_cell_that_shows_more_keeps_it_and_its_code(page: BeautifulSoup) -> None:
     mark = mark_of(page, "of the table")
     assert before(mark) == "A table follows."
-    (cell,) = [c for c in page.select("div.cell") if "table()" in str(c)]
+    (cell,) = [c for c in page.select("div.cell") if "table()" in c.get_text()]
     assert words(cell.select_one("table")) == "7"
     fold = cell.select_one("details.vae-code")
     assert fold is not None
@@ -208,13 +209,13 @@ def test_shown_code_stays_and_so_does_what_it_prints(page: BeautifulSoup) -> Non
     assert isinstance(cell, Tag)
     assert code_in(cell) == ["shown_code()", "loss 2.5"]
     assert "Show the code" not in words(mark)
-    plain = [c for c in page.select("div.cell") if "nothing_said()" in str(c)]
+    plain = [c for c in page.select("div.cell") if "nothing_said()" in c.get_text()]
     assert len(plain) == 1
     assert not plain[0].select("details")
 
 
 def test_other_folded_code_is_a_word_under_what_it_shows(page: BeautifulSoup) -> None:
-    (cell,) = [c for c in page.select("div.cell") if "draw()" in str(c)]
+    (cell,) = [c for c in page.select("div.cell") if "draw()" in c.get_text()]
     fold = cell.select_one("details")
     assert fold is not None
     assert words(fold.summary) == "code"
