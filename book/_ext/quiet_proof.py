@@ -35,6 +35,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 
 REGISTER = "book/claims"
 QUIZ = "vae-quiz"
+TASKS = ("exercise", "solution")
 SET_UP = "vae-set-up"
 LISTED = "vae-proof-claims"  # in which glossary_links looks for no term
 LISTS = (nodes.bullet_list, nodes.enumerated_list, nodes.list_item, nodes.block_quote)
@@ -112,7 +113,8 @@ def text_before(cell: nodes.Element) -> nodes.Element | None:
         at -= 1
     node = siblings[at] if at >= 0 else None
     while isinstance(node, (*LISTS, nodes.Admonition)):
-        if not node.children or "dropdown" in node["classes"]:
+        closed = "dropdown" in node["classes"] or type(node).__name__.startswith(TASKS)
+        if closed or not node.children:
             return None
         node = node.children[-1]
     return node if isinstance(node, (nodes.paragraph, own_place)) else None

@@ -2,7 +2,7 @@
 (() => {
   const OPEN_AFTER = 150, CLOSE_AFTER = 300;
   const kept = new Set(); // opened on purpose
-  let timer = 0;
+  let timer = 0, given = false; // a focus that this script gives shows nothing
 
   const unfolded = (mark) => mark.querySelector(".vae-proof-code[open]") !== null;
 
@@ -64,7 +64,7 @@
         else closeOthers(mark);
       }
     });
-    sign.addEventListener("focus", () => sign.matches(":focus-visible") && show(mark));
+    sign.addEventListener("focus", () => !given && sign.matches(":focus-visible") && show(mark));
     mark.addEventListener("focusout", (event) => {
       if (event.relatedTarget && !mark.contains(event.relatedTarget) && !unfolded(mark)) close(mark);
     });
@@ -80,9 +80,10 @@
     if (event.key !== "Escape") return;
     clearTimeout(timer);
     for (const mark of document.querySelectorAll(".vae-proof[open]")) {
-      const inside = mark.contains(document.activeElement);
+      given = mark.contains(document.activeElement);
+      if (given) mark.querySelector("summary").focus();
+      given = false;
       close(mark);
-      if (inside) mark.querySelector("summary").focus();
     }
   });
   document.addEventListener("pointerdown", (event) => {
