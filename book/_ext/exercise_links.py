@@ -21,6 +21,7 @@ EDITIONS = "notebooks/run"
 CHAPTER = re.compile(r"notebooks/(\d\d_\w+)")
 CHECK = re.compile(r'exercises\.check\("(\w+)"')
 DESK = re.compile(r"\bDerivationDesk\((.*)\)", re.DOTALL)
+EXERCISES = {"exercise_node", "exercise_enumerable_node"}
 GITHUB = re.compile(r"https://github\.com/([^/\s]+/[^/\s]+?)(?:\.git)?/?")
 
 
@@ -93,7 +94,8 @@ def line(links: list[tuple[str, str]]) -> nodes.paragraph:
     """The links as small buttons in one line, which print leaves out."""
     made = nodes.paragraph("", classes=["vae-do-it", "d-print-none"])
     for words, target in links:
-        made += nodes.reference("", words, refuri=target)
+        own = not target.startswith("https://")
+        made += nodes.reference("", words, refuri=target, internal=own)
         made += nodes.Text(" ")
     return made
 
