@@ -203,6 +203,14 @@ def test_without_text_before_it_a_mark_stands_by_itself(page: BeautifulSoup, sen
     assert before(mark) == ""
 
 
+def test_after_another_cell_a_mark_stands_at_its_corner(page: BeautifulSoup) -> None:
+    cell = mark_of(page, "of the picture").find_parent("div", class_="cell")
+    assert isinstance(cell, Tag)
+    assert "draw()" in cell.get_text()
+    # The mark, and then the word for the picture's code, in one row.
+    assert [words(d.summary) for d in cell.select("details")] == ["✓", "Show the code", "code"]
+
+
 def test_shown_code_stays_and_so_does_what_it_prints(page: BeautifulSoup) -> None:
     mark = mark_of(page, "of shown code")
     cell = mark.find_parent("div", class_="cell")
@@ -216,7 +224,7 @@ def test_shown_code_stays_and_so_does_what_it_prints(page: BeautifulSoup) -> Non
 
 def test_other_folded_code_is_a_word_under_what_it_shows(page: BeautifulSoup) -> None:
     (cell,) = [c for c in page.select("div.cell") if "draw()" in c.get_text()]
-    fold = cell.select_one("details")
+    fold = cell.select_one("details.vae-code")
     assert fold is not None
     assert words(fold.summary) == "code"
     assert fold.summary is not None

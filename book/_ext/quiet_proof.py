@@ -15,21 +15,12 @@ The notebooks stay as they are. All of it is `<details>`: it works without scrip
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from claims_register import (
-    CHAPTER,
-    TICK,
-    box_id,
-    claim_line,
-    margin_of,
-    proof_id,
-    stored_claims,
-)
+from claims_register import CHAPTER, TICK, box_id, stored_claims
 from docutils import nodes
+from proof_marks import Proof, attach, folded, own_place
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
@@ -37,21 +28,7 @@ REGISTER = "book/claims"
 QUIZ = "vae-quiz"
 TASKS = ("exercise", "solution")
 SET_UP = "vae-set-up"
-LISTED = "vae-proof-claims"  # in which glossary_links looks for no term
 LISTS = (nodes.bullet_list, nodes.enumerated_list, nodes.list_item, nodes.block_quote)
-
-
-class Proof(NamedTuple):
-    """The claims of one cell, and where its code is."""
-
-    index: int  # of the cell
-    claims: list[Mapping[str, Any]]
-    code: nodes.Element | None  # shown in the mark; the cell has none of its own
-    elsewhere: str  # the id of the code on the page
-
-
-class own_place(nodes.General, nodes.Element):
-    """Where a mark stands that has no text before it, until the mark is made."""
 
 
 # --- a cell ---------------------------------------------------------------------------------------
@@ -72,14 +49,10 @@ def take_claims(output: nodes.Element | None) -> list[str]:
         found += [line.removeprefix(TICK) for line in lines if line.startswith(TICK)]
         rest = "\n".join(line for line in lines if not line.startswith(TICK)).strip("\n")
         if rest:
-            block.replace_self(literal_like(block, rest))
+            block.replace_self(nodes.literal_block(rest, rest, **block.attributes))
         else:
             block.parent.remove(block)
     return found
-
-
-def literal_like(block: nodes.literal_block, text: str) -> nodes.literal_block:
-    return nodes.literal_block(text, text, **block.attributes)
 
 
 def is_quiz(output: nodes.Element | None) -> bool:
@@ -105,13 +78,17 @@ def fold(cell: nodes.container, hidden: list[nodes.Element], mode: str, anchor: 
 # --- the text before it ---------------------------------------------------------------------------
 
 
-def text_before(cell: nodes.Element) -> nodes.Element | None:
-    """The paragraph whose last line ends just before the cell, or another mark's own place."""
+def neighbour(cell: nodes.Element) -> nodes.Node | None:
+    """What stands before the cell on the page."""
     siblings = cell.parent.children
     at = siblings.index(cell) - 1
     while at >= 0 and isinstance(siblings[at], (nodes.Invisible, nodes.target)):
         at -= 1
-    node = siblings[at] if at >= 0 else None
+    return siblings[at] if at >= 0 else None
+
+
+def text_before(node: nodes.Node | None) -> nodes.Element | None:
+    """The paragraph that ends with the end of ``node``, or another mark's own place."""
     while isinstance(node, (*LISTS, nodes.Admonition)):
         closed = "dropdown" in node["classes"] or type(node).__name__.startswith(TASKS)
         if closed or not node.children:
@@ -120,68 +97,18 @@ def text_before(cell: nodes.Element) -> nodes.Element | None:
     return node if isinstance(node, (nodes.paragraph, own_place)) else None
 
 
-# --- what is put on the page ----------------------------------------------------------------------
+def corner(cell: nodes.container) -> nodes.Element:
+    """The place for a mark at the foot of a cell, before the word for its code."""
+    found = next((child for child in cell.children if isinstance(child, own_place)), None)
+    if found is not None:
+        return found
+    word = (at for at, child in enumerate(cell.children) if isinstance(child, nodes.raw))
+    place = own_place()
+    cell.insert(next(word, len(cell.children)), place)
+    return place
 
 
-def raw(html: str) -> nodes.raw:
-    return nodes.raw("", html, format="html")
-
-
-def folded(
-    label: str, name: str, content: Sequence[nodes.Node], classes: str, anchor: str = ""
-) -> list[nodes.Node]:
-    """``content`` behind the words ``label``; ``name`` says the same to a screen reader."""
-    known = f' id="{anchor}"' if anchor else ""
-    spoken = f' aria-label="{escape(name)}"' if name != label else ""
-    head = f'<details class="{classes}"{known}><summary{spoken}>{escape(label)}</summary>'
-    return [raw(head), *content, raw("</details>")]
-
-
-def told(proof: Proof) -> Iterator[nodes.Node]:
-    """The claims of one cell, as the mark shows them."""
-    items = []
-    for claim in proof.claims:
-        lines = [("Refuted by", claim.get("refuted_by", "")), ("Holds by", margin_of(claim))]
-        sentence = nodes.paragraph("", claim["sentence"], classes=["vae-claim"])
-        known = [claim_line(label, text) for label, text in lines if text]
-        items.append(nodes.list_item("", sentence, *known))
-    yield raw(f'<div id="{proof_id(proof.index)}" class="vae-proof-cell">')
-    yield nodes.bullet_list("", *items, classes=[LISTED])
-    if proof.code is not None:
-        yield from folded("Show the code", "Show the code", [proof.code], "vae-proof-code")
-    elif proof.elsewhere:
-        link = nodes.reference(
-            "", "Show the code", refid=proof.elsewhere, internal=True, classes=["vae-to-code"]
-        )
-        yield nodes.paragraph("", "", link)
-    yield raw("</div>")
-
-
-def mark(proofs: Sequence[Proof], register: str) -> list[nodes.Node]:
-    """The mark with all that it shows."""
-    count = sum(len(proof.claims) for proof in proofs)
-    inside = [raw('<div class="vae-proof-card">')]
-    for proof in proofs:
-        inside += told(proof)
-    if register:
-        link = nodes.reference("", "All claims of this chapter", refuri=register, internal=True)
-        inside.append(nodes.paragraph("", "", link, classes=["vae-proof-more"]))
-    inside.append(raw("</div>"))
-    name = f"Proof: {count} claim{'s' if count != 1 else ''}"
-    return folded(TICK.strip(), name, inside, "vae-proof")
-
-
-def attach(place: nodes.Element, proofs: Sequence[Proof], register: str) -> None:
-    """Put the mark at the end of a paragraph, or in its own place.
-
-    HTML has no `<details>` within a `<p>`: the two stand side by side, and the style sheet sets
-    them as one run of text.
-    """
-    parent, at = place.parent, place.parent.index(place)
-    alone = isinstance(place, own_place)
-    opens = raw(f'<div class="vae-proved{" vae-alone" if alone else ""}">')
-    kept = [] if alone else [place]
-    parent[at : at + 1] = [opens, *kept, *mark(proofs, register), raw("</div>")]
+# --- the pages ------------------------------------------------------------------------------------
 
 
 class QuietProofs(SphinxPostTransform):
@@ -253,13 +180,15 @@ class QuietProofs(SphinxPostTransform):
         """
         claims = [self.known.get(said, {"sentence": said}) for said in sentences]
         proof = Proof(cell["cell_index"], claims, code, elsewhere)
-        place = None if inside else text_before(cell)
-        if place is None:
+        before = neighbour(cell)
+        place = None if inside else text_before(before)
+        if place is None and code is None and cell.children:
+            place = corner(cell)
+        elif place is None and isinstance(before, nodes.container) and "nb_element" in before:
+            place = corner(before)
+        elif place is None:
             place = own_place()
-            if code is None and cell.children:
-                cell += place
-            else:
-                cell.parent.insert(cell.parent.index(cell), place)
+            cell.parent.insert(cell.parent.index(cell), place)
         for known, proofs in self.marks:
             if known is place:
                 proofs.append(proof)
