@@ -13,6 +13,7 @@ import torch
 from visit import Visit
 
 from vae_core import zoo
+from vae_core._edition import words
 from vae_core.widgets._page import from_text
 from vae_core.widgets._payload import Blob, dequantised
 
@@ -159,3 +160,21 @@ def test_a_quiz_is_answered_by_keys(visit: Callable[..., Visit]) -> None:
     opened.page.keyboard.press("ArrowDown")
     assert first.locator(".feedback").nth(1).is_visible()
     assert not first.locator(".feedback").nth(0).is_visible()
+
+
+def test_a_formula_of_a_quiz_is_drawn_as_the_pages_own_are(visit: Callable[..., Visit]) -> None:
+    opened = visit(CHAPTER)
+    opened.page.evaluate("() => MathJax.startup.promise")
+    said = words(r"Is $\sigma^2$ below `x`?")
+    drawn = opened.page.evaluate(
+        "async (said) => { const label = document.querySelector('.vae-quiz legend');"
+        " label.innerHTML = said; await MathJax.typesetPromise([label]);"
+        " return [label.querySelectorAll('mjx-container svg').length, label.innerText]; }",
+        said,
+    )
+    assert drawn[0] == 1
+    assert "sigma" not in drawn[1]
+    opened.check()
+    # As the build left them: none with TeX in sight.
+    for formula in opened.page.locator(".vae-quiz .math").all():
+        assert formula.locator("svg").count() == 1
