@@ -143,8 +143,8 @@ class TestStored:
         page = cell["outputs"][0]["data"]["text/html"]
         # Closed by the browser itself: without styles and scripts no answer shows.
         outside = re.sub(r"<blockquote>.*?</blockquote></details>", "", page)
-        assert "Yes." not in outside
-        assert "No." not in outside
+        assert "Right." not in outside
+        assert "Not quite." not in outside
         assert not re.search(r"<details[^>]*\bopen", page)
         assert "<style" not in page
         assert "<script" not in page

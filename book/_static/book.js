@@ -9,8 +9,8 @@ addEventListener("beforeprint", () => {
     before.set(root, root.dataset.theme);
     root.dataset.theme = "light";
   }
-  // Code that only draws a picture stays folded: the picture is there.
-  document.querySelectorAll(".bd-article details:not([open]):not(.above-input)").forEach((details) => {
+  // Code that only draws a picture stays folded: the picture is there. A proof stays its mark.
+  document.querySelectorAll(".bd-article details:not([open]):not(.vae-code, .vae-proof, .vae-proof-code)").forEach((details) => {
     before.set(details, null);
     details.open = true;
   });
@@ -31,7 +31,8 @@ const SCROLLS = ".bd-article :is(pre, div.math, mjx-container, .pst-scrollable-t
 // A formula within a sentence that is wider than the column takes a line of its own, and scrolls.
 function fitFormulas() {
   for (const formula of document.querySelectorAll(".bd-article mjx-container:not([display])")) {
-    const column = formula.closest("p, li, dd, dt, td, th, h1, h2, h3, legend");
+    const nearest = formula.closest("p, li, dd, dt, td, th, h1, h2, h3, legend, .feedback, label");
+    const column = nearest?.closest(".vae-proved > p")?.parentElement ?? nearest; // it is inline there
     const drawn = formula.querySelector("svg");
     if (column && drawn) formula.classList.toggle("vae-wide", drawn.getBoundingClientRect().width > column.clientWidth);
   }
