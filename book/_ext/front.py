@@ -49,7 +49,7 @@ ROOT = """\
 """
 
 CARD_TEXT = """\
-:::{{grid-item-card}} {number} · {title}
+::::{{grid-item-card}} {number} · {title}
 :link: ../{docname}
 :link-type: doc
 :class-card: vae-route-card
@@ -59,9 +59,11 @@ CARD_TEXT = """\
 ```
 
 {question}
-+++
+
+:::{{div}} vae-route-foot
 {{{{ reading_time {number} }}}} min · {level}
 :::
+::::
 """
 
 
@@ -100,8 +102,8 @@ def cards(app: Sphinx) -> str:
                 level=route["levels"][own["level"]],
             )
         )
-    grid = "::::{grid} 1 2 3 3\n:gutter: 2\n:class-container: vae-route\n\n"
-    return f"{grid}{''.join(made)}::::"
+    grid = ":::::{grid} 1 2 3 3\n:gutter: 2\n:class-container: vae-route\n\n"
+    return f"{grid}{''.join(made)}:::::"
 
 
 def fill(app: Sphinx, docname: str, source: list[str]) -> None:

@@ -53,10 +53,10 @@ def read(path: Path) -> Any:
     return read_myst_markdown_notebook(text) if is_myst_markdown_notebook(text) else None
 
 
-def result_of(cache: Any, notebook: Any) -> Any:
+def result_of(cache: Any, path: Path) -> Any:
     """The cache's record of a notebook with these very cells; None where it has none."""
     try:
-        return cache.match_cache_notebook(notebook)
+        return cache.match_cache_notebook(read(path))
     except KeyError:
         return None
 
@@ -70,10 +70,9 @@ def choose(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     left_out, named = [], False
     for docname in docnames:
         path = Path(env.doc2path(docname))
-        notebook = read(path)
-        if notebook is None:
+        if read(path) is None:
             continue
-        record = result_of(cache, notebook)
+        record = result_of(cache, path)
         front = docname == app.config.root_doc
         if path.name.startswith(f"{quick}_") or (front and quick == FRONT):
             named = True

@@ -76,10 +76,10 @@ def test_every_chapter_has_a_card(soup: BeautifulSoup, book: Path) -> None:
             part.decompose()
         title = " ".join(card.select_one(".sd-card-title").get_text().split())
         assert title == f"{number} · {' '.join(heading.get_text().split())}"
-        foot = card.select_one(".sd-card-footer").get_text()
+        foot = card.select_one(".vae-route-foot").get_text()
         assert re.search(r"\d+ min · [●○]{3} (easy|medium|hard)", foot)
         assert ROUTE["chapters"][number]["question"] in card.get_text()
-        assert len(card.select("svg.vae-route-picture > *")) >= 3
+        assert len(card.select("svg.vae-route-picture > *")) >= 2
     drawings = [str(svg) for svg in soup.select("svg.vae-route-picture")]
     assert len(set(drawings)) == len(cards)
     assert sum(map(len, drawings)) < 150_000
@@ -113,7 +113,8 @@ def test_previews_of_links_have_words(soup: BeautifulSoup, book: Path) -> None:
 
 def test_the_card_is_small_and_of_the_right_size(book: Path) -> None:
     path = book / "_static" / "social-card.png"
-    assert Image.open(path).size == (1200, 630)
+    with Image.open(path) as card:
+        assert card.size == (1200, 630)
     assert path.stat().st_size < 100_000
 
 
