@@ -197,6 +197,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", fill, priority=400)
     # Before the theme looks whether a page has a list of sections.
     app.connect("html-page-context", describe, priority=100)
-    # After the redirect was made.
-    app.connect("build-finished", describe_root, priority=600)
+    # After the redirect was made, and after all that is done to pages: this one shows nothing.
+    app.connect("build-finished", describe_root, priority=970)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -191,8 +191,8 @@ class OpeningView {
     node("p", {
       className: "vw-note",
       textContent: this.parts.length > 1
-        ? "Points at random, as the circles say, the same for both models: what does each paint?"
-        : "Points at random, as the circles say: what does the model paint?",
+        ? "Random points, the same for each model: what does it make of them?"
+        : "Random points: what does the model make of them?",
     }, head);
     const sheets = node("div", { className: "vw-sheets" }, panel);
     this.sheets = this.parts.map((part) => new Sheet(this, sheets, part));
