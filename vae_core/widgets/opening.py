@@ -118,7 +118,7 @@ class Opening(BrowserWidget):
         first = next((i for i in chosen if int(data.labels[i]) == FIRST_SHOWN), chosen[0])
         seeded = torch.Generator("cpu").manual_seed(0)
         drawn = torch.randn(DRAWS, 2, generator=seeded, dtype=torch.float32, device="cpu")
-        last = specs[-1]["name"]  # by custom the VAE stands last
+        last = list(models)[-1]  # by custom the VAE stands last
         pixels = data.images[first].flatten().tolist()
         super().__init__(
             payload={
