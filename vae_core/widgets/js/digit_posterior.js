@@ -107,3 +107,15 @@ function drawCodeLens(ctx, plane, theme, q, paint, share = 0.36) {
   plane.text(ctx, "1σ, 2σ", side - 8, side - 6, theme.muted, { panel: theme.bg });
   ctx.restore();
 }
+
+// The codes that a lens shows, one class brought out or, with -1, none.
+function drawLensCodes(ctx, lens, theme, codes, out = -1) {
+  const { x, y, reach } = lens.view;
+  for (let i = 0; i < codes.count; i++) {
+    if (Math.abs(codes.x[i] - x) > reach || Math.abs(codes.y[i] - y) > reach) continue;
+    const label = codes.labels[i];
+    ctx.globalAlpha = out < 0 ? 0.6 : label === out ? 0.9 : 0.15;
+    drawClassMark(ctx, label, ...lens.toPixel(codes.at(i)), 3, classColor(theme, label));
+  }
+  ctx.globalAlpha = 1;
+}

@@ -258,20 +258,9 @@ class Studio {
     const { plane, theme, now } = this;
     drawCode(ctx, plane, theme, now.q, now.z);
     drawCodeLens(ctx, plane, theme, now.q, (lens) => {
-      this.drawLensCodes(ctx, lens);
+      drawLensCodes(ctx, lens, theme, this.codes, this.classKey.out);
       drawCode(ctx, lens, theme, now.q, now.z);
     });
-  }
-
-  drawLensCodes(ctx, lens) {
-    const { codes, theme } = this, { x, y, reach } = lens.view;
-    for (let i = 0; i < codes.count; i++) {
-      if (Math.abs(codes.x[i] - x) > reach || Math.abs(codes.y[i] - y) > reach) continue;
-      const label = codes.labels[i], out = this.classKey.out;
-      ctx.globalAlpha = out < 0 ? 0.6 : label === out ? 0.9 : 0.15;
-      drawClassMark(ctx, label, ...lens.toPixel(codes.at(i)), 3, classColor(theme, label));
-    }
-    ctx.globalAlpha = 1;
   }
 }
 
