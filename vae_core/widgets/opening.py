@@ -182,9 +182,11 @@ class Opening(BrowserWidget):
         return f"""
         import torch
 
+        from vae_core.data import to_float
+
         model = models[{{{{model_name}}}}]
         pixels = {{{{pixels}}}}
-        x = torch.tensor(pixels, dtype=torch.float32).reshape(1, 1, {height}, {width}) / 255
+        x = to_float(torch.tensor(pixels, dtype=torch.uint8).reshape(1, 1, {height}, {width}))
         z = torch.tensor([{{{{z}}}}], dtype=torch.float32)
         draws = torch.tensor({{{{draws}}}}, dtype=torch.float32)
         with torch.no_grad():
