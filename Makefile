@@ -76,7 +76,7 @@ quick: setup ## build the pages in a minute from the stored results, executing n
 	@$(OWN) VAE_CORE_QUICK=$(QUICK) $(BIN)/jupyter-book build . -n --path-output _build/quick
 	@echo "Pages with results of earlier runs: $(CURDIR)/$(SHOWN)/index.html"
 
-page: ## execute one chapter (N=12) and build the pages, the others as in `make quick`
+page: ## execute one chapter (N=12; 0: the front page) and build the pages, the others as in `make quick`
 	@test -n "$(N)" || { echo "Which chapter? make page N=12" >&2; exit 1; }
 	@$(MAKE) --no-print-directory quick QUICK=$(N)
 
