@@ -22,7 +22,7 @@ BESIDE := $(OWN) OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup zoo book quick page pdf serve test check lint types unit nbval browser access \
+.PHONY: help setup zoo book quick page preview pdf serve test check lint types unit nbval browser access \
 	notebooks editions bench lock repository records mutants clean distclean zip lab colab classroom \
 	classroom-test live faults
 
@@ -79,6 +79,13 @@ quick: setup ## build the pages in a minute from the stored results, executing n
 page: ## execute one chapter (N=12) and build the pages, the others as in `make quick`
 	@test -n "$(N)" || { echo "Which chapter? make page N=12" >&2; exit 1; }
 	@$(MAKE) --no-print-directory quick QUICK=$(N)
+
+# Apart from _build/html: what the book shows comes from its own trainings. WEIGHTS: another address.
+preview: setup ## the whole book from published weights, nothing trained (WEIGHTS=https://...)
+	@$(OWN) VAE_CORE_PASS="$(VAE_CORE_PASS) VAE_CORE_WEIGHTS" VAE_CORE_WEIGHTS=fetch \
+	  $(if $(WEIGHTS),VAE_CORE_WEIGHTS_FROM="$(WEIGHTS)") \
+	  $(BIN)/jupyter-book build . -W -n --keep-going --path-output _build/preview
+	@echo "The preview: $(CURDIR)/_build/preview/_build/html/index.html"
 
 serve: book ## build, then serve the book on this machine (PORT=8000)
 	@echo "http://localhost:$(PORT) (stop with Ctrl-C)"

@@ -18,8 +18,8 @@ from pathlib import Path
 import repository
 
 ROOT = Path(__file__).resolve().parents[2]
-# What a build keeps for itself: no page reads it.
-LEFT_OUT = {".buildinfo", ".buildinfo.bak", ".doctrees", "reports", "objects.inv"}
+# What a build keeps for itself, and weights for notebooks elsewhere: no page reads them.
+LEFT_OUT = {"_zoo", ".buildinfo", ".buildinfo.bak", ".doctrees", "reports", "objects.inv"}
 
 
 def contents(pages: Path) -> list[Path]:
