@@ -99,8 +99,8 @@ lab: setup ## open copies of the editions and assignments in JupyterLab (my-note
 pdf: book ## the whole book as one PDF, _build/vae-book.pdf
 	@$(RUN)python book/_tools/pdf.py
 
-zip: book ## the built book as one archive that opens from disk, for a class or a USB stick
-	@$(RUN)python book/_tools/archive.py
+zip: book ## the built book as one archive that opens from disk (ZOO=yes: trained models, too)
+	@$(RUN)python book/_tools/archive.py $(if $(filter yes,$(ZOO)),--weights)
 
 # Executed elsewhere and moved: a stop leaves each stored notebook as it was or whole.
 notebooks: zoo ## re-execute every notebook in place and normalise it; make the editions

@@ -6,19 +6,22 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import publishing
 import pytest
 import torch
 from torch import nn
 
-from vae_core import _cache, _fingerprint, _published, data, training, zoo
+from vae_core import _cache, _files, _fingerprint, _published, _weights, data, training, zoo
 
 TINY = zoo.Recipe("VAE", {"latent_dim": 2, "hidden": (8,)}, epochs=1, batch_size=100)
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -113,6 +116,7 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple
     monkeypatch.setenv(_published.ADDRESS, site.address)
     yield site, model
     site.close()
+    monkeypatch.undo()  # what a test has put in a cached function's place can't be forgotten
     _fingerprint.forget()
     _published.forget()
 
@@ -192,9 +196,28 @@ def endless(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(bytes(65_536))
 
 
+def no_http(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"\x1b[31mhello\r\n\r\n")
+
+
+def of_type(kind: str) -> bytes:
+    """A safetensors file of one number of the type ``kind``."""
+    header = json.dumps({"w": {"dtype": kind, "shape": [1], "data_offsets": [0, 1]}}).encode()
+    return len(header).to_bytes(8, "little") + header + b"\0"
+
+
 class Attack:
     def __reduce__(self) -> Any:
         return os._exit, (3,)
+
+
+def weights(
+    kind: torch.dtype = torch.float32, first: int | None = None, name: str | None = None
+) -> bytes:
+    """A file of the model's weights as another type, cut, or with a name that is not its own."""
+    state = zoo._untrained(TINY, 0).state_dict()
+    held = {key: values[:first].clone().to(kind) for key, values in state.items()}
+    return _files.pack(held | ({name: torch.zeros(1)} if name else {}))
 
 
 FAULTS: dict[str, tuple[Callable[[Site], Any], str]] = {
@@ -205,9 +228,19 @@ FAULTS: dict[str, tuple[Callable[[Site], Any], str]] = {
     "slow file": (lambda s: s.answers.update(file=slowly), "no whole answer within 0.7 s"),
     "half": (lambda s: s.answers.update(file=lambda h: give(h, b"x" * 99, 50_000)), "cut"),
     "other host": (lambda s: s.answers.update(index=to("http://localhost:9/")), "another place"),
-    "to a file": (lambda s: s.answers.update(index=to("file:///etc/")), "another place"),
+    "to a file": (lambda s: s.answers.update(index=to("file:///etc/")), "answers 302"),
     "in circles": (lambda s: s.answers.update(index=to("/round/")), "answers 302"),
     "a pickle": (lambda s: s.put(pickle.dumps(Attack())), "no weights of this model"),
+    "a type of its own": (lambda s: s.put(of_type("X8")), "no weights of this model"),
+    "a type of few": (lambda s: s.put(of_type("F8_E8M0")), "no weights of this model"),
+    "half precision": (lambda s: s.put(weights(torch.float16)), "other names, shapes or types"),
+    "another model": (lambda s: s.put(weights(first=3)), "other names, shapes or types"),
+    "a very long name": (lambda s: s.put(weights(name="w\n" * 9000)), "no weights of this model"),
+    "no HTTP": (lambda s: s.answers.update(file=no_http), "no connection ("),
+    "colours": (
+        lambda s: s.answers.update(index=to("http://\x1b\u00e9.invalid/")),
+        "the server sends on to another place",
+    ),
     "10 GB in the index": (lambda s: s.change(bytes=10**10), "announces 10,000,000,000 bytes"),
     "10 GB announced": (
         lambda s: s.answers.update(file=lambda h: give(h, b"", 10**10)),
@@ -240,12 +273,67 @@ def test_all_else_ends_in_training_and_one_line(
     assert line.startswith("tiny, seed 0: ")
     assert reason in line
     assert line.endswith("; trained here, once")
+    assert line.isprintable()
+    assert len(line) < 400
     monkeypatch.setenv(_published.VARIABLE, "fetch")
     new_process()
     for path in (_cache.folder() / "zoo").iterdir():
         path.unlink()
     with pytest.raises(OSError, match="tiny could not be fetched from"):
         zoo.load("tiny", progress=False)
+
+
+def test_a_host_that_is_too_slow_for_one_model_is_not_waited_for_again(
+    published: Any, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    """A chapter loads a dozen: each would wait as long."""
+    site, model = published
+    monkeypatch.setattr(_published, "FILE_SECONDS", 0.3)
+    site.answers.update(file=slowly)
+    zoo.load("tiny")
+    asked = len(site.asked)
+    zoo._in_memory.clear()
+    zoo_folder = _cache.folder() / "zoo"
+    for path in zoo_folder.iterdir():
+        path.unlink()
+    capfd.readouterr()
+    assert not same(zoo.load("tiny"), model)
+    assert len(site.asked) == asked
+    assert capfd.readouterr().err == ""
+
+
+def test_who_asks_for_a_fetch_is_served_once_the_host_is_back(
+    published: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, model = published
+    monkeypatch.setenv(_published.VARIABLE, "fetch")
+    site.answers.update(index=lambda handler: handler.send_error(503))
+    with pytest.raises(OSError, match="the server answers 503"):
+        zoo.load("tiny")
+    site.answers.clear()
+    assert same(zoo.load("tiny"), model)
+
+
+def test_nothing_is_left_of_a_fetch_that_is_killed_while_it_writes(
+    published: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, model = published
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as at_the_end:
+        at_the_end.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            zoo.load("tiny")
+    kept = _cache.folder() / "published"
+    assert list(kept.iterdir()) == []
+    new_process()
+    assert same(zoo.load("tiny"), model)
+    (file,) = kept.iterdir()
+    file.write_bytes(file.read_bytes()[:-1])  # damaged later: fetched again
+    new_process()
+    assert same(zoo.load("tiny"), model)
 
 
 def test_a_move_within_the_host_is_followed(published: Any) -> None:
@@ -300,3 +388,36 @@ def test_publishing_again_keeps_what_is_whole_and_removes_the_rest(
     assert entry["sha256"] == hashlib.sha256(whole).hexdigest()
     assert entry["bytes"] == len(whole)
     assert entry["settings"]["epochs"] == 1
+
+
+# --- what the book's tools do with it -----------------------------------------------------------
+
+
+def test_a_foretold_time_changes_no_training(
+    published: Any, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    """The few steps that are timed leave no trace in the model that is then trained."""
+    site, _ = published
+    site.answers.update(index=lambda handler: handler.send_error(503))
+    expected = zoo._train(TINY, 0, torch.device("cpu"), False)
+    monkeypatch.setattr(_weights, "FEW_STEPS", 0)
+    monkeypatch.setattr(_weights, "WORTH", 0.0)
+    assert same(zoo.load("tiny"), expected)
+    assert re.search(r"trained here, once: 1 epoch, about \d+ s\n", capfd.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("mode", "quick", "there"), [("train", "", True), ("fetch", "", False), ("train", "yes", False)]
+)
+def test_a_whole_build_publishes_and_no_other(
+    mode: str, quick: str, there: bool, published: Any, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    monkeypatch.setenv(_cache.VARIABLE, str(tmp_path / "builder"))
+    monkeypatch.setenv(_published.VARIABLE, mode)
+    monkeypatch.setenv("VAE_CORE_QUICK", quick)
+    app: Any = SimpleNamespace(outdir=tmp_path / "html", builder=SimpleNamespace(format="html"))
+    publishing.publish(app, ValueError("a failed build"))
+    assert not (tmp_path / "html").exists()
+    publishing.publish(app, None)
+    assert (tmp_path / "html" / "_zoo" / "index.json").exists() == there

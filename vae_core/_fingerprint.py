@@ -65,8 +65,10 @@ def code() -> str | None:
     return digest.hexdigest()
 
 
-# Parts of the package that no training can use: they stand above it (tests/test_package.py).
-ABOVE = ("coding", "evaluation", "exercises", "figures", "notebook", "widgets")
+# Parts of the package that no training can use, since nothing that trains imports them
+# (tests/test_package.py).
+BESIDE = frozenset(("_edition", "_plot", "_typography", "coding", "evaluation", "exercises"))
+BESIDE |= {"figures", "maps", "notebook", "semi_supervised", "symbolic", "widgets"}
 
 
 @functools.cache
@@ -75,7 +77,7 @@ def deciding_code() -> str:
     top, digest = Path(__file__).parent, hashlib.sha256()
     for path in sorted(top.rglob("*.py")):
         name = path.relative_to(top).as_posix()
-        if name.split("/")[0].removesuffix(".py") not in ABOVE:
+        if name.split("/")[0].removesuffix(".py") not in BESIDE:
             content = path.read_bytes().replace(b"\r\n", b"\n")
             digest.update(f"{name} {len(content)}\n".encode() + content)
     return digest.hexdigest()

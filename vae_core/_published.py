@@ -41,12 +41,22 @@ PLACEHOLDER = re.compile(r"(.*\.)?(example(\.(com|net|org))?|invalid|test)")
 INDEX_SECONDS, FILE_SECONDS, INDEX_BYTES = 5.0, 40.0, 1_000_000
 HEADER_BYTES = 65_536  # of a safetensors file, besides its numbers
 _CHUNK, _REDIRECTIONS = 65_536, 5
+_WORDS = 200  # of a reason, in letters
 
 _indexes: dict[str, Any] = {}
 
 
 class Refused(Exception):
     """Why there are no published weights, in a few words."""
+
+    def __init__(self, told: str) -> None:
+        # Some of the words may be the server's: no line of its own, nothing that moves a terminal.
+        shown = "".join(sign if sign.isprintable() else " " for sign in told)
+        super().__init__(" ".join(shown[:_WORDS].split()))
+
+
+class TooSlow(Refused):
+    """There was no whole answer in time."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +158,7 @@ def _get(url: str, most: int, seconds: float, gone: threading.Event) -> bytes:
                 if len(content) > most:
                     raise Refused("the server sends more bytes than it may be")
                 if gone.is_set():
-                    raise Refused("it took too long")
+                    raise TooSlow("it took too long")
             if announced.isdecimal() and len(content) < int(announced):
                 raise Refused("the connection was cut")
             return bytes(content)
@@ -162,8 +172,8 @@ def _get(url: str, most: int, seconds: float, gone: threading.Event) -> bytes:
         if isinstance(reason, Refused):
             raise reason from None
         if isinstance(reason, TimeoutError):
-            raise Refused("it took too long") from None
-        told = " ".join(str(getattr(reason, "strerror", None) or reason).split())
+            raise TooSlow("it took too long") from None
+        told = str(getattr(reason, "strerror", None) or reason)
         raise Refused(f"no connection ({told or type(reason).__name__})") from None
 
 
@@ -186,7 +196,7 @@ def get(url: str, most: int, seconds: float) -> bytes:
     threading.Thread(target=work, daemon=True).start()
     try:
         if not done.wait(seconds):
-            raise Refused(f"no whole answer within {seconds:g} s")
+            raise TooSlow(f"no whole answer within {seconds:g} s")
     finally:
         gone.set()
     if isinstance(found[0], bytes):
@@ -216,9 +226,12 @@ def read_index(content: bytes) -> Index:
         raise Refused("its index can't be read") from None
 
 
-def index(place: str) -> Index:
-    """The index at ``place``, asked for once a process. Raises :class:`Refused`, each time."""
-    if place not in _indexes:
+def index(place: str, again: bool = False) -> Index:
+    """The index at ``place``, asked for once a process. Raises :class:`Refused`, each time.
+
+    ``again``: asks anew where it was asked for in vain.
+    """
+    if place not in _indexes or (again and known_failure(place)):
         try:
             _indexes[place] = read_index(get(f"{place}/{INDEX}", INDEX_BYTES, INDEX_SECONDS))
         except Refused as error:
@@ -230,10 +243,17 @@ def index(place: str) -> Index:
 
 
 def content(place: str, model: Published, most: int) -> bytes:
-    """The file of ``model``. Raises :class:`Refused` unless it is what the index says."""
+    """The file of ``model``. Raises :class:`Refused` unless it is what the index says.
+
+    A chapter loads many models: a place that was too slow for one is not waited for again.
+    """
     if model.bytes > most:
         raise Refused(f"the index announces {model.bytes:,} bytes, more than it may be")
-    held = get(f"{place}/{model.file}", model.bytes, FILE_SECONDS)
+    try:
+        held = get(f"{place}/{model.file}", model.bytes, FILE_SECONDS)
+    except TooSlow as error:
+        _indexes[place] = error
+        raise
     if len(held) != model.bytes or hashlib.sha256(held).hexdigest() != model.sha256:
         raise Refused("the file does not have the SHA-256 that the index names")
     return held

@@ -81,7 +81,7 @@ def measures(root: Path) -> dict[str, str]:
         "files": f"{len(files):,}",
         "pages": str(len(pages)),
         "size": megabytes(files),
-        "weights": megabytes(weights),
+        "weights": f"{megabytes(weights)} in {len(weights)} files" if weights else "nothing",
         "sent": f"{sum(map(sent, heaviest)) / 1e6:.1f} MB",
         "heaviest": megabytes(heaviest),
         "python": f"{sum(map(sent, python)) / 1e6:.1f} MB" if python else "nothing",

@@ -1,7 +1,8 @@
 """Sphinx extension: the trained models are published beside the pages, in ``_zoo/``.
 
 Nothing is trained for that: what the build's own notebooks have loaded lies in the cache. A build
-from fetched weights (``make preview``) publishes none.
+from fetched weights (``make preview``) or from results of earlier runs (``make quick``) publishes
+none.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+import quick
 from sphinx.application import Sphinx
 
 
 def publish(app: Sphinx, exception: Exception | None) -> None:
     """Put the weights and their index into the built book."""
-    if exception or app.builder.format != "html" or os.environ["VAE_CORE_WEIGHTS"] != "train":
+    if exception or app.builder.format != "html" or quick.wanted():
+        return
+    if os.environ.get("VAE_CORE_WEIGHTS") != "train":
         return
     from vae_core import zoo
 
