@@ -81,10 +81,12 @@ page: ## execute one chapter (N=12) and build the pages, the others as in `make 
 	@$(MAKE) --no-print-directory quick QUICK=$(N)
 
 # Apart from _build/html: what the book shows comes from its own trainings. WEIGHTS: another address.
+FETCH = $(OWN) VAE_CORE_PASS="$(VAE_CORE_PASS) VAE_CORE_WEIGHTS" VAE_CORE_WEIGHTS=fetch \
+  $(if $(WEIGHTS),VAE_CORE_WEIGHTS_FROM="$(WEIGHTS)") $(BIN)/
+
 preview: setup ## the whole book from published weights, nothing trained (WEIGHTS=https://...)
-	@$(OWN) VAE_CORE_PASS="$(VAE_CORE_PASS) VAE_CORE_WEIGHTS" VAE_CORE_WEIGHTS=fetch \
-	  $(if $(WEIGHTS),VAE_CORE_WEIGHTS_FROM="$(WEIGHTS)") \
-	  $(BIN)/jupyter-book build . -W -n --keep-going --path-output _build/preview
+	@$(FETCH)python book/_tools/fetch_models.py
+	@$(FETCH)jupyter-book build . -W -n --keep-going --path-output _build/preview
 	@echo "The preview: $(CURDIR)/_build/preview/_build/html/index.html"
 
 serve: book ## build, then serve the book on this machine (PORT=8000)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import fetch_models
 import publishing
 import pytest
 import torch
@@ -279,7 +280,7 @@ def test_all_else_ends_in_training_and_one_line(
     new_process()
     for path in (_cache.folder() / "zoo").iterdir():
         path.unlink()
-    with pytest.raises(OSError, match="tiny could not be fetched from"):
+    with pytest.raises(OSError, match="tiny, seed 0, could not be fetched from"):
         zoo.load("tiny", progress=False)
 
 
@@ -404,6 +405,21 @@ def test_a_foretold_time_changes_no_training(
     monkeypatch.setattr(_weights, "WORTH", 0.0)
     assert same(zoo.load("tiny"), expected)
     assert re.search(r"trained here, once: 1 epoch, about \d+ s\n", capfd.readouterr().err)
+
+
+def test_a_preview_has_all_models_before_it_begins_or_says_which_it_lacks(
+    published: Any, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    monkeypatch.setenv(_published.VARIABLE, "fetch")
+    assert fetch_models.main() == 0
+    assert capfd.readouterr().out == "The models: all 1 are there\n"
+    monkeypatch.setattr(zoo, "USED", (("tiny", 0), ("tiny", 1)))
+    assert fetch_models.main() == 1
+    told = capfd.readouterr().err
+    assert told.startswith(
+        "model 2 of 2: tiny, seed 1, could not be fetched from http://127.0.0.1:"
+    )
+    assert told.endswith(": it is not among the published ones\n")
 
 
 @pytest.mark.parametrize(

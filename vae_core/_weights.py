@@ -161,7 +161,7 @@ def fetched(asked: Asked, mode: str) -> nn.Module | None:
     if place is None:
         if mode == "fetch":
             raise OSError(
-                f"{asked.name} is not cached, and no address is set to fetch it from: "
+                f"{asked.name}, seed {asked.seed}, is not cached, and no address is set to fetch it from: "
                 f"set {_published.ADDRESS} to that of a published book"
             )
         return None
@@ -178,7 +178,9 @@ def fetched(asked: Asked, mode: str) -> nn.Module | None:
     except _published.Refused as error:
         if mode == "fetch":
             asked.say("failed") if asked.open else None
-            raise OSError(f"{asked.name} could not be fetched from {place}: {error}") from None
+            raise OSError(
+                f"{asked.name}, seed {asked.seed}, could not be fetched from {place}: {error}"
+            ) from None
         if not told:  # a host that does not answer is news once
             start = "" if asked.open else f"no published weights from {host}: "
             asked.say(f"{start}{error}; ", end="")
