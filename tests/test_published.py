@@ -363,7 +363,7 @@ def test_a_placeholder_turns_fetching_off_in_silence(
     zoo.load("tiny")
     assert capfd.readouterr().err == ""
     monkeypatch.setenv(_published.VARIABLE, "fetch")
-    with pytest.raises(OSError, match="no address is set"):
+    with pytest.raises(OSError, match="no address is set to fetch it from: set"):
         zoo.load("tiny", 1)
 
 
