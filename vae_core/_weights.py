@@ -161,8 +161,8 @@ def fetched(asked: Asked, mode: str) -> nn.Module | None:
     if place is None:
         if mode == "fetch":
             raise OSError(
-                f"{asked.name}, seed {asked.seed}, is not cached, and no address is set to fetch it "
-                f"from: set {_published.ADDRESS} to that of a published book"
+                f"{asked.name}, seed {asked.seed}, is not cached, and no address is set to fetch "
+                f"it from: set {_published.ADDRESS} to that of a published book"
             )
         return None
     untrained: Any = asked.untrained(asked.recipe, asked.seed).state_dict().values()
