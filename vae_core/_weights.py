@@ -90,7 +90,7 @@ def foretold(
     if steps < FEW_STEPS:
         return 0.0
     few = replace(recipe, start=None, epochs=1, examples=None)
-    seconds = {}
+    seconds: dict[int, float] = {}
     for count in (timed // 4, timed) * rounds:  # their difference is free of what begins a run
         part = images.first(min(number, count * recipe.batch_size))
         began = now()
