@@ -125,6 +125,7 @@ check: lint types unit ## the fast part: lint, types, unit tests
 
 lint: setup
 	@$(RUN)ruff check .
+	@$(RUN)ruff format --check .
 	@$(RUN)python book/_tools/normalise.py --check
 	@$(RUN)python book/_tools/repository.py --check
 	@$(RUN)python book/_tools/editions.py --check

@@ -10,9 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import shapes
 import torch
 from helpers import ROOT
 from hypothesis import settings
+
+# Before any module of the package is imported.
+shapes.watch()
 
 # Time limits per example measure the machine's load, not the code.
 settings.register_profile("vae", deadline=None, max_examples=40)

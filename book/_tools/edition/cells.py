@@ -337,7 +337,7 @@ def prelude(chapter: Chapter, shown_labels: list[str]) -> Cell:
 
 
 def chapter_of(root: Any, place: str, cells: list[Cell], minutes: int) -> Chapter:
-    """The chapter with its numbers: equations and exercises counted as the page counts them."""
+    """The chapter with its equations, figures and exercises counted as the page counts them."""
     made = Chapter(root, place, int(place.rsplit("/", 1)[1][:2]), minutes, glued(cells))
     for cell in cells:
         source = normalise.text_of(cell["source"])
@@ -346,6 +346,11 @@ def chapter_of(root: Any, place: str, cells: list[Cell], minutes: int) -> Chapte
             continue
         for label in derivations(source):
             made.add_equation(label)
+        # As book/_ext/figures.py counts them: pictures that were put into words, and are shown.
+        hidden = {"remove-cell", "remove-output"} & set(cell["metadata"].get("tags", []))
+        if not hidden and cell["metadata"].get("mystnb", {}).get("image", {}).get("alt"):
+            label = f"fig-{made.number:02}-{cell['id']}"
+            made.figures[label] = f"{made.number}.{len(made.figures) + 1}"
         if "glue_records(" in source:
             made.fixed |= {name for name in glued([cell]) if f'"{name}"' not in source}
     return made
