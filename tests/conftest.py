@@ -42,6 +42,12 @@ def seeded() -> None:
     torch.manual_seed(20240229)
 
 
+@pytest.fixture(autouse=True)
+def own_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests train: no published weights, unless a test asks for some."""
+    monkeypatch.setenv("VAE_CORE_WEIGHTS", "train")
+
+
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any attempt to open a connection fails as it does where there is no network."""
