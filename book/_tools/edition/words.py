@@ -58,7 +58,8 @@ class Chapter:
     def solution(self, label: str) -> str:
         """What the page calls an exercise's solution."""
         number, title = self.exercises[label]
-        return f"Solution to Exercise {number} ({title})"
+        # It stands in HTML, where the marks around "(easy)" would be read as they are.
+        return f"Solution to Exercise {number} ({title.replace('*', '')})"
 
     # --- numbers, in a first pass over all cells ---------------------------------------------
 
