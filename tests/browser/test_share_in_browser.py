@@ -64,6 +64,8 @@ def widget(name: str) -> tuple[BrowserWidget, dict[str, Any]]:
         return widgets.DrawAndEncode(m["vae"], m["test"]), m
     if name == "LatentExplorer":
         return widgets.LatentExplorer(m["models"], m["test"]), m
+    if name == "PipelineExplorer":
+        return widgets.PipelineExplorer(m["vae"], m["test"]), m
     if name == "SigmaExplorer":
         return widgets.SigmaExplorer([*m["of_sigma"].values()], m["test"]), m | {
             "models": m["of_sigma"]
@@ -185,6 +187,7 @@ CASES = [
     Case("ConditionalExplorer", "mode:completions;digit:2;seed:77", _conditional, ROUNDED),
     Case("DrawAndEncode", "noise:1,-1", _drawn, ROUNDED),
     Case("LatentExplorer", "z:1,2;model_name:AE", _decoded, ROUNDED),
+    Case("PipelineExplorer", "noise:-1,0.5", _drawn, ROUNDED),
     Case("SigmaExplorer", "sigma:1;digit:4;z:-0.5,0.25", _traded, ROUNDED),
 ]
 

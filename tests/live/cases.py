@@ -100,6 +100,9 @@ CASES: dict[str, Case] = {
     "MapExplorer": Case(
         "widgets.MapExplorer()", arrow("Point A in z-space"), "points", "chosen", 2
     ),
+    "PipelineExplorer": Case(
+        "widgets.PipelineExplorer(vae(), few)", press("Draw again"), "noise", "noise", [0.25, -0.5]
+    ),
     "PosteriorExplorer": Case(
         "widgets.PosteriorExplorer()", press("Best Gaussian"), "best", "x", 0.75
     ),
