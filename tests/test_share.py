@@ -180,7 +180,7 @@ def test_beyond_a_settings_rule_python_refuses_too(name: str) -> None:
             TrainingLab(settings={name: [right] * (rules[-1]["most"] + 1)})
 
 
-FREE = {("PosteriorExplorer", "x"), ("DrawAndEncode", "noise")}
+FREE = {("PosteriorExplorer", "x"), ("DrawAndEncode", "noise"), ("PipelineExplorer", "noise")}
 
 
 # ------------------------------------------------------------------ where it comes from

@@ -66,6 +66,8 @@ def widget(name: str) -> tuple[BrowserWidget, dict[str, Any]]:
         return widgets.LatentExplorer(m["models"], m["test"]), m
     if name == "Opening":
         return widgets.Opening(m["models"], m["test"]), m
+    if name == "PipelineExplorer":
+        return widgets.PipelineExplorer(m["vae"], m["test"]), m
     if name == "SigmaExplorer":
         return widgets.SigmaExplorer([*m["of_sigma"].values()], m["test"]), m | {
             "models": m["of_sigma"]
@@ -192,6 +194,7 @@ CASES = [
     Case("DrawAndEncode", "noise:1,-1", _drawn, ROUNDED),
     Case("LatentExplorer", "z:1,2;model_name:AE", _decoded, ROUNDED),
     Case("Opening", "z:1,2;model_name:AE", _opened, ROUNDED),
+    Case("PipelineExplorer", "noise:-1,0.5", _drawn, ROUNDED),
     Case("SigmaExplorer", "sigma:1;digit:4;z:-0.5,0.25", _traded, ROUNDED),
 ]
 

@@ -321,6 +321,9 @@ WITH_MODELS: dict[str, st.SearchStrategy[Call]] = {
     "Opening": calling(widgets.Opening, mapping, some_data, st.one_of(st.none(), junk)),
     "DrawAndEncode": calling(widgets.DrawAndEncode, model_of(), some_data),
     "DrawAndEncode, a VAE": calling(widgets.DrawAndEncode, model_of("VAE", "Named"), right_data),
+    "PipelineExplorer": calling(
+        widgets.PipelineExplorer, model_of("VAE", "Named"), right_data
+    ),
     "SigmaExplorer": calling(
         widgets.SigmaExplorer, st.one_of(st.lists(model_of("VAE"), max_size=4), junk), some_data
     ),
@@ -419,6 +422,7 @@ def living(name: str) -> Any:
         "LatentExplorer": lambda: widgets.LatentExplorer({"VAE": vae}, digits),
         "Opening": lambda: widgets.Opening({"VAE": vae}, digits),
         "DrawAndEncode": lambda: widgets.DrawAndEncode(vae, digits),
+        "PipelineExplorer": lambda: widgets.PipelineExplorer(vae, digits),
         "SigmaExplorer": lambda: widgets.SigmaExplorer(sigmas, digits),
         "BitsExplorer": lambda: widgets.BitsExplorer(vae, bits, "ab", samples=4),
         "BoundExplorer": lambda: widgets.BoundExplorer(torch.randn(12, 2), bits, "ab"),

@@ -105,6 +105,9 @@ CASES: dict[str, Case] = {
         "{'AE': Autoencoder(hidden=(16,), seed=1).eval(), 'VAE': vae()}, few)",
         press("Draw 20 from the prior"), "draws", "z", [0.5, -1.25],
     ),
+    "PipelineExplorer": Case(
+        "widgets.PipelineExplorer(vae(), few)", press("Draw again"), "noise", "noise", [0.25, -0.5]
+    ),
     "PosteriorExplorer": Case(
         "widgets.PosteriorExplorer()", press("Best Gaussian"), "best", "x", 0.75
     ),

@@ -13,6 +13,7 @@ from vae_core.widgets.kl_explorer import KLExplorer
 from vae_core.widgets.latent_explorer import LatentExplorer
 from vae_core.widgets.map_explorer import MapExplorer
 from vae_core.widgets.opening import Opening
+from vae_core.widgets.pipeline_explorer import PipelineExplorer
 from vae_core.widgets.posterior_explorer import PosteriorExplorer
 from vae_core.widgets.reparameterization_explorer import ReparameterizationExplorer
 from vae_core.widgets.sampling_explorer import SamplingExplorer
@@ -31,6 +32,7 @@ __all__ = [
     "LatentExplorer",
     "MapExplorer",
     "Opening",
+    "PipelineExplorer",
     "PosteriorExplorer",
     "ReparameterizationExplorer",
     "SamplingExplorer",
