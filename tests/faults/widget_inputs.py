@@ -318,8 +318,12 @@ mapping = st.one_of(
 )  # fmt: skip
 WITH_MODELS: dict[str, st.SearchStrategy[Call]] = {
     "LatentExplorer": calling(widgets.LatentExplorer, mapping, some_data),
+    "Opening": calling(widgets.Opening, mapping, some_data, st.one_of(st.none(), junk)),
     "DrawAndEncode": calling(widgets.DrawAndEncode, model_of(), some_data),
     "DrawAndEncode, a VAE": calling(widgets.DrawAndEncode, model_of("VAE", "Named"), right_data),
+    "PipelineExplorer": calling(
+        widgets.PipelineExplorer, model_of("VAE", "Named"), right_data
+    ),
     "SigmaExplorer": calling(
         widgets.SigmaExplorer, st.one_of(st.lists(model_of("VAE"), max_size=4), junk), some_data
     ),
@@ -416,7 +420,9 @@ def living(name: str) -> Any:
     makes: dict[str, Call] = {
         "DerivationDesk": lambda: widgets.DerivationDesk(["elbo-two-terms"], ["elbo_chain"]),
         "LatentExplorer": lambda: widgets.LatentExplorer({"VAE": vae}, digits),
+        "Opening": lambda: widgets.Opening({"VAE": vae}, digits),
         "DrawAndEncode": lambda: widgets.DrawAndEncode(vae, digits),
+        "PipelineExplorer": lambda: widgets.PipelineExplorer(vae, digits),
         "SigmaExplorer": lambda: widgets.SigmaExplorer(sigmas, digits),
         "BitsExplorer": lambda: widgets.BitsExplorer(vae, bits, "ab", samples=4),
         "BoundExplorer": lambda: widgets.BoundExplorer(torch.randn(12, 2), bits, "ab"),

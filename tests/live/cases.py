@@ -100,6 +100,14 @@ CASES: dict[str, Case] = {
     "MapExplorer": Case(
         "widgets.MapExplorer()", arrow("Point A in z-space"), "points", "chosen", 2
     ),
+    "Opening": Case(
+        "widgets.Opening("
+        "{'AE': Autoencoder(hidden=(16,), seed=1).eval(), 'VAE': vae()}, few)",
+        press("Draw 20 from the prior"), "draws", "z", [0.5, -1.25],
+    ),
+    "PipelineExplorer": Case(
+        "widgets.PipelineExplorer(vae(), few)", press("Draw again"), "noise", "noise", [0.25, -0.5]
+    ),
     "PosteriorExplorer": Case(
         "widgets.PosteriorExplorer()", press("Best Gaussian"), "best", "x", 0.75
     ),
