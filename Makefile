@@ -22,7 +22,7 @@ BESIDE := $(OWN) OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup zoo book quick page pdf serve test check lint types unit nbval browser access \
+.PHONY: help setup zoo book quick page preview pdf serve test check lint types unit nbval browser access \
 	notebooks editions bench lock repository records mutants clean distclean zip lab colab classroom \
 	classroom-test live faults
 
@@ -76,9 +76,18 @@ quick: setup ## build the pages in a minute from the stored results, executing n
 	@$(OWN) VAE_CORE_QUICK=$(QUICK) $(BIN)/jupyter-book build . -n --path-output _build/quick
 	@echo "Pages with results of earlier runs: $(CURDIR)/$(SHOWN)/index.html"
 
-page: ## execute one chapter (N=12) and build the pages, the others as in `make quick`
+page: ## execute one chapter (N=12; 0: the front page) and build the pages, the others as in `make quick`
 	@test -n "$(N)" || { echo "Which chapter? make page N=12" >&2; exit 1; }
 	@$(MAKE) --no-print-directory quick QUICK=$(N)
+
+# Apart from _build/html: what the book shows comes from its own trainings. WEIGHTS: another address.
+FETCH = $(OWN) VAE_CORE_PASS="$(VAE_CORE_PASS) VAE_CORE_WEIGHTS" VAE_CORE_WEIGHTS=fetch \
+  $(if $(WEIGHTS),VAE_CORE_WEIGHTS_FROM="$(WEIGHTS)") $(BIN)/
+
+preview: setup ## the whole book from published weights, nothing trained (WEIGHTS=https://...)
+	@$(FETCH)python book/_tools/fetch_models.py
+	@$(FETCH)jupyter-book build . -W -n --keep-going --path-output _build/preview
+	@echo "The preview: $(CURDIR)/_build/preview/_build/html/index.html"
 
 serve: book ## build, then serve the book on this machine (PORT=8000)
 	@echo "http://localhost:$(PORT) (stop with Ctrl-C)"
@@ -92,8 +101,8 @@ lab: setup ## open copies of the editions and assignments in JupyterLab (my-note
 pdf: book ## the whole book as one PDF, _build/vae-book.pdf
 	@$(RUN)python book/_tools/pdf.py
 
-zip: book ## the built book as one archive that opens from disk, for a class or a USB stick
-	@$(RUN)python book/_tools/archive.py
+zip: book ## the built book as one archive that opens from disk (ZOO=yes: trained models, too)
+	@$(RUN)python book/_tools/archive.py $(if $(filter yes,$(ZOO)),--weights)
 
 # Executed elsewhere and moved: a stop leaves each stored notebook as it was or whole.
 notebooks: zoo ## re-execute every notebook in place and normalise it; make the editions
@@ -116,6 +125,7 @@ check: lint types unit ## the fast part: lint, types, unit tests
 
 lint: setup
 	@$(RUN)ruff check .
+	@$(RUN)ruff format --check .
 	@$(RUN)python book/_tools/normalise.py --check
 	@$(RUN)python book/_tools/repository.py --check
 	@$(RUN)python book/_tools/editions.py --check

@@ -10,9 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import shapes
 import torch
 from helpers import ROOT
 from hypothesis import settings
+
+# Before any module of the package is imported.
+shapes.watch()
 
 # Time limits per example measure the machine's load, not the code.
 settings.register_profile("vae", deadline=None, max_examples=40)
@@ -36,6 +40,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def seeded() -> None:
     """The global stream starts at the same place in every test, in whatever order they run."""
     torch.manual_seed(20240229)
+
+
+@pytest.fixture(autouse=True)
+def own_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests train: no published weights, unless a test asks for some."""
+    monkeypatch.setenv("VAE_CORE_WEIGHTS", "train")
 
 
 @pytest.fixture

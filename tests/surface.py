@@ -539,6 +539,7 @@ _WIDGETS: dict[str, Callable[[Here], Any]] = {
         {"AE": h.autoencoder(), "VAE": h.bernoulli()}, h.data
     ),
     "MapExplorer": lambda h: widgets.MapExplorer(),
+    "Opening": lambda h: widgets.Opening({"AE": h.autoencoder(), "VAE": h.bernoulli()}, h.data),
     "PosteriorExplorer": lambda h: _fresh(widgets.PosteriorExplorer),
     "ReparameterizationExplorer": lambda h: widgets.ReparameterizationExplorer(draws=20),
     "SamplingExplorer": lambda h: widgets.SamplingExplorer(d=5),

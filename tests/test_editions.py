@@ -143,8 +143,8 @@ class TestStored:
         page = cell["outputs"][0]["data"]["text/html"]
         # Closed by the browser itself: without styles and scripts no answer shows.
         outside = re.sub(r"<blockquote>.*?</blockquote></details>", "", page)
-        assert "Yes." not in outside
-        assert "No." not in outside
+        assert "Right." not in outside
+        assert "Not quite." not in outside
         assert not re.search(r"<details[^>]*\bopen", page)
         assert "<style" not in page
         assert "<script" not in page
@@ -245,6 +245,19 @@ class TestWords:
         page = f"{book.site(ROOT)}book/notation.html#equation-eq-elbo"
         assert second == f"See [(3.1)](#one) and [(1)]({page})."
 
+    def test_a_figure_is_named_by_its_number_and_found_on_the_page(self, tmp_path: Path) -> None:
+        root = small(tmp_path, "See {numref}`fig-03-second`.", code=("1", "2", "3"))
+        path = root / "notebooks" / "03_small.ipynb"
+        notebook = json.loads(path.read_text("utf-8"))
+        for name, cell in zip(("first", "hidden", "second"), notebook["cells"][-3:], strict=True):
+            tags = ["remove-cell"] if name == "hidden" else []
+            cell |= {"id": name, "metadata": {"mystnb": {"image": {"alt": name}}, "tags": tags}}
+        path.write_text(json.dumps(notebook), "utf-8")
+        made = json.loads(editions.edition(path, root))
+        page = f"{book.site(ROOT)}notebooks/03_small.html#fig-03-second"
+        said = [source(cell) for cell in made["cells"] if cell["cell_type"] == "markdown"]
+        assert f"See [Figure 3.2]({page})." in said
+
     def test_a_link_to_a_page_leads_to_the_published_one(self, tmp_path: Path) -> None:
         words = "[the *notation*](../book/notation.md#x) and [web](https://a.b/c.md)"
         assert self.text(tmp_path, words) == (
@@ -266,7 +279,8 @@ class TestWords:
         [
             ("{glue:text}`absent`", "no cell glues absent"),
             ("{eq}`absent`", "no equation has the label absent"),
-            ("{numref}`a`", "a notebook has nothing for {numref}`a`"),
+            ("{numref}`fig-absent`", "no figure has the label fig-absent"),
+            ("{term}`a`", "a notebook has nothing for {term}`a`"),
             ("```{tableofcontents}\n```", "a notebook has nothing for {tableofcontents}"),
             ("[a](absent.ipynb)", "is no page of the book"),
         ],

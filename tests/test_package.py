@@ -16,6 +16,7 @@ import pytest
 from helpers import ROOT, sources
 
 import vae_core
+import vae_core._fingerprint
 
 SOURCES = sources(ROOT / "vae_core")
 # A module imports only from floors below its own, or from its own package.
@@ -26,6 +27,8 @@ FLOORS = {
     "_denormals": 0,
     "_files": 0,
     "_progress": 0,
+    "_published": 1,
+    "_workers": 0,
     "_stopping": 0,
     "_tensors": 0,
     "_text": 0,
@@ -44,6 +47,7 @@ FLOORS = {
     "_fingerprint": 3,
     "_prediction": 3,
     "_printed": 3,
+    "_weights": 3,
     "semi_supervised": 3,
     "training": 3,
     "zoo": 3,
@@ -64,6 +68,8 @@ BESIDE = {
     ("zoo", "training"),
     ("zoo", "_ablation"),
     ("zoo", "_fingerprint"),
+    ("zoo", "_weights"),
+    ("_weights", "training"),
     ("zoo", "_prediction"),
     ("zoo", "_printed"),
     ("exercises", "evaluation"),
@@ -108,6 +114,18 @@ def test_rules_of_every_file(path: Path) -> None:
     for forbidden in (".cuda()", "import pickle", "torch.load(", "torch.save("):
         assert forbidden not in text
     assert len(text.splitlines()) <= 420
+
+
+def test_what_published_weights_disregard_is_what_the_zoo_does_without() -> None:
+    needs: dict[str, set[str]] = {}
+    for path in SOURCES:
+        needs[module_of(path)] = needs.get(module_of(path), set()) | imported(path)
+    used, waiting = {"zoo", "__init__"}, ["zoo", "__init__"]
+    while waiting:
+        for name in needs[waiting.pop()] - used:
+            used.add(name)
+            waiting.append(name)
+    assert set(vae_core._fingerprint.BESIDE) == needs.keys() - used
 
 
 def test_every_public_module_is_reached_from_the_package() -> None:

@@ -79,6 +79,20 @@ def test_a_widget_is_its_picture_and_what_is_folded_opens(book: Path) -> None:
     assert details.has_attr("open")
 
 
+def test_paper_takes_the_dark_ink_and_the_caption(book: Path) -> None:
+    path = book / "notebooks/02_b.html"
+    figure = (
+        '<figure id="fig-02-x"><img class="vae-in-light" src="../_images/l.png">'
+        '<img class="vae-in-dark" loading="lazy" src="../_images/d.png">'
+        "<figcaption>Figure 2.1</figcaption></figure>"
+    )
+    path.write_text(path.read_text("utf-8").replace("</article>", f"{figure}</article>"), "utf-8")
+    made = BeautifulSoup(join(book).html, "html.parser").select_one("#notebooks-02_b--fig-02-x")
+    assert made is not None
+    assert [image["src"] for image in made.select("img")] == ["/_images/l.png"]
+    assert made.get_text() == "Figure 2.1"
+
+
 def test_places_name_and_number_the_chapters(book: Path) -> None:
     assert join(book).places == [
         Place("book-index", "Front", 1),

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from vae_core import _tex
 from vae_core._progress import in_notebook
 from vae_core._text import say
 from vae_core._typography import typeset
@@ -29,6 +30,7 @@ __all__ = [
     "quiz_text",
     "running",
     "seal",
+    "shuffled",
     "unseal",
     "words",
 ]
@@ -39,6 +41,8 @@ PLACE = re.compile(r"«([^«»:]+)(?::([^«»]*))?»")
 _MARKUP = re.compile(r"([\\`*_\[\]<>$#|~])")
 # The key, in an output's metadata, of the names whose values are the book's and not this run's.
 ORIGIN = "vae_core"
+# What a quiz says first to an answer.
+RIGHT, WRONG = "Right.", "Not quite."
 
 _numbers = itertools.count(1)
 
@@ -157,9 +161,45 @@ def unseal(sealed: str) -> list[dict[str, Any]]:
     return list(json.loads(plain))
 
 
+def shuffled(question: str, choices: Sequence[Any]) -> list[Any]:
+    """``choices`` in the order in which they are shown, on the page, in the edition and in print.
+
+    The order depends on the words of the question and on how many choices there are, on nothing
+    else: it is the same in every build, and a new question leaves that of the others as it is.
+    """
+    name = " ".join(question.split())
+
+    def drawn(place: int) -> str:
+        return hashlib.sha256(f"{name}\0{place}".encode()).hexdigest()
+
+    return [choices[place] for place in sorted(range(len(choices)), key=drawn)]
+
+
+# Code between backticks, or a formula between dollars; neither begins or ends with a space.
+_PIECE = re.compile(r"`([^`]+)`|\$(?! )((?:\\.|[^$\\])+?)(?<! )\$(?!\d)", re.DOTALL)
+
+
 def words(text: str) -> str:
-    """``text`` for a page; what stands between backticks is code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    """``text`` for a page: between backticks is code, between dollars a formula in TeX.
+
+    Formulas get the form that MathJax sets in the book's pages, in JupyterLab and in Colab.
+    """
+    said, at = "", 0
+    for match in _PIECE.finditer(text):
+        said += html.escape(text[at : match.start()])
+        code, formula = match.groups()
+        if code is not None:
+            said += f"<code>{html.escape(code)}</code>"
+        else:
+            kind = "math notranslate nohighlight"
+            said += f'<span class="{kind}">\\({html.escape(formula)}\\)</span>'
+        at = match.end()
+    return said + html.escape(text[at:])
+
+
+def plain_words(text: str) -> str:
+    """``text`` for a terminal: its formulas in signs and letters."""
+    return _PIECE.sub(lambda found: _tex.readable(found[2]) if found[2] else found[0], text)
 
 
 def quiz_page(questions: Sequence[Mapping[str, Any]]) -> str:
@@ -172,8 +212,8 @@ def quiz_page(questions: Sequence[Mapping[str, Any]]) -> str:
     blocks = []
     for index, question in enumerate(questions, 1):
         choices = []
-        for answer, feedback, right in question["choices"]:
-            verdict = "✓ Yes." if right else "✗ No."
+        for answer, feedback, right in shuffled(question["text"], question["choices"]):
+            verdict = f"✓ {RIGHT}" if right else f"✗ {WRONG}"
             choices.append(
                 f'<details name="quiz-{number}-{index}"><summary>{words(answer)}</summary>'
                 f"<blockquote><strong>{verdict}</strong> {words(feedback)}</blockquote></details>"
@@ -187,6 +227,7 @@ def quiz_text(questions: Iterable[Mapping[str, Any]]) -> str:
     """The questions with their answers to choose from, for print and terminals."""
     lines = []
     for index, question in enumerate(questions, 1):
-        lines += [f"{index}. {question['text']}"]
-        lines += [f"   ( ) {answer}" for answer, *_ in question["choices"]]
+        choices = shuffled(question["text"], question["choices"])
+        lines += [f"{index}. {plain_words(question['text'])}"]
+        lines += [f"   ( ) {plain_words(answer)}" for answer, *_ in choices]
     return "\n".join(lines)

@@ -65,6 +65,24 @@ def code() -> str | None:
     return digest.hexdigest()
 
 
+# Parts of the package that no training can use, since nothing that trains imports them
+# (tests/test_package.py).
+BESIDE = frozenset(("_edition", "_plot", "_typography", "coding", "evaluation", "exercises"))
+BESIDE |= {"figures", "maps", "notebook", "semi_supervised", "symbolic", "widgets"}
+
+
+@functools.cache
+def deciding_code() -> str:
+    """SHA-256 of the files that a training may use: equal on all machines with the same package."""
+    top, digest = Path(__file__).parent, hashlib.sha256()
+    for path in sorted(top.rglob("*.py")):
+        name = path.relative_to(top).as_posix()
+        if name.split("/")[0].removesuffix(".py") not in BESIDE:
+            content = path.read_bytes().replace(b"\r\n", b"\n")
+            digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
 _known: dict[str, str] = {}
 
 
@@ -91,6 +109,7 @@ def _kept(name: str, find: Callable[[], str]) -> str:
 def forget() -> None:
     """Drop what is held in memory, as in a new process."""
     code.cache_clear()
+    deciding_code.cache_clear()
     _known.clear()
 
 

@@ -12,7 +12,9 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Ellipse
 from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from vae_core import _check
@@ -40,7 +42,9 @@ def png(figure: Figure, **options: Any) -> bytes:
     """``figure`` as PNG bytes, with ``options`` for matplotlib's ``savefig``.
 
     96 colours are enough for the book's figures, and halve a page's weight; without matplotlib's
-    version in the file the bytes depend on the picture alone.
+    version in the file the bytes depend on the picture alone. The file says, in its text
+    ``images``, which rectangles of it hold images: a page that draws the figure in other colours,
+    for a dark theme, leaves those as they are.
     """
     raw, small = io.BytesIO(), io.BytesIO()
     with matplotlib.rc_context(STYLE):
@@ -50,8 +54,31 @@ def png(figure: Figure, **options: Any) -> bytes:
     picture = picture.quantize(
         96, method=Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE
     )
-    picture.save(small, format="png", optimize=True)
+    told = PngInfo()
+    if not options:  # as large as the figure is; cropped, the places would be others
+        boxes = image_boxes(figure, picture.height)
+        told.add_text("images", " ".join(",".join(map(str, box)) for box in boxes))
+    picture.save(small, format="png", optimize=True, pnginfo=told)
     return small.getvalue()
+
+
+def image_boxes(figure: Figure, height: int) -> list[tuple[int, int, int, int]]:
+    """Left, top, right and bottom of each image in a drawn figure, in pixels of its PNG.
+
+    ``height``: the PNG's; matplotlib counts from the bottom up.
+    """
+    ratio = DPI / figure.dpi
+    found = []
+    for axes in figure.axes:
+        for image in axes.images:
+            if not (axes.get_visible() and image.get_visible()):
+                continue
+            box = Bbox.intersection(image.get_window_extent(), axes.bbox)
+            if box is not None:
+                (left, low), (right, high) = (box.get_points() * ratio).tolist()
+                top, bottom = height - high, height - low
+                found.append((round(left), round(top), round(right), round(bottom)))
+    return found
 
 
 def plain(values: Any) -> np.ndarray:
@@ -124,6 +151,6 @@ def draw_plane(
             )  # fmt: skip
     (x, y), reach = extent(codes)
     axes.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), aspect="equal")
-    axes.tick_params(labelsize=7, colors=INK, length=2)
+    axes.tick_params(labelsize=7.5, colors=INK, length=2)
     for spine in axes.spines.values():
         spine.set_color("#d5dbe1")

@@ -228,7 +228,6 @@ USED: tuple[tuple[str, int], ...] = (
     *((name, seed) for seed in (0, 1, 2) for name in RECIPES if name.startswith("refit-")),
     *((name, 0) for name in RECIPES if name.startswith(("sigma-", "variance-"))),
     *((name, 0) for name in CONDITIONAL),
-    *((name, seed) for seed in (1, 2, 3) for name in ("ae-2-short", "vae-2-short")),
     *(
         (f"{name}-{latents}", seed)
         for seed in (1, 2)

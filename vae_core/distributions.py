@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from vae_core import _check, _denormals
@@ -28,22 +29,25 @@ class DiagonalGaussian(NamedTuple):
     ``log_sigma`` is the logarithm of the standard deviation, never of the variance.
     """
 
-    mean: Tensor
-    log_sigma: Tensor
+    mean: Float[Tensor, "*batch latent"]
+    log_sigma: Float[Tensor, "*batch latent"]
 
     @classmethod
-    def standard(cls, like: Tensor) -> DiagonalGaussian:
+    def standard(cls, like: Float[Tensor, "*batch latent"]) -> DiagonalGaussian:
         """The prior N(0, I), of the shape, dtype and device of ``like`` [..., latent]."""
         return cls(torch.zeros_like(like), torch.zeros_like(like))
 
     @property
-    def sigma(self) -> Tensor:
+    def sigma(self) -> Float[Tensor, "*batch latent"]:
         """Standard deviation, [..., latent]."""
         return self.log_sigma.exp()
 
     def rsample(
-        self, noise: Tensor | None = None, *, generator: torch.Generator | None = None
-    ) -> Tensor:
+        self,
+        noise: Float[Tensor, "*draws latent"] | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Float[Tensor, "*draws latent"]:
         """z = mean + sigma * noise, [..., latent]: gradients flow to mean and log sigma.
 
         ``noise`` is drawn from N(0, I) unless given; given, its shape must broadcast against the
@@ -60,21 +64,23 @@ class DiagonalGaussian(NamedTuple):
             )
         return self.mean + self.sigma * noise
 
-    def sample(self, *, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, *, generator: torch.Generator | None = None) -> Float[Tensor, "*batch latent"]:
         """A draw of z, [..., latent], through which no gradient flows."""
         with torch.no_grad():
             return self.rsample(generator=generator)
 
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_prob(self, z: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch"]:
         """log density at ``z`` [..., latent], in nats, summed over latents: [...]."""
         standard = (z - self.mean) * torch.exp(-self.log_sigma)
         return (-0.5 * standard**2 - self.log_sigma - 0.5 * LOG_2PI).sum(-1)
 
-    def entropy(self) -> Tensor:
+    def entropy(self) -> Float[Tensor, "*batch"]:
         """Differential entropy, in nats: [...]."""
         return (self.log_sigma + 0.5 * (1 + LOG_2PI)).sum(-1)
 
-    def kl_per_dimension(self, other: DiagonalGaussian | None = None) -> Tensor:
+    def kl_per_dimension(
+        self, other: DiagonalGaussian | None = None
+    ) -> Float[Tensor, "*batch latent"]:
         """D[self || other] of each latent dimension, in nats: [..., latent].
 
         ``other`` is N(0, I) unless given. For N(0, I) this is (sigma^2 + mean^2 - 1)/2 - log sigma
@@ -87,12 +93,14 @@ class DiagonalGaussian(NamedTuple):
         shift = (self.mean - other.mean) * torch.exp(-other.log_sigma)
         return 0.5 * (torch.expm1(2 * ratio) + shift**2) - ratio
 
-    def kl(self, other: DiagonalGaussian | None = None) -> Tensor:
+    def kl(self, other: DiagonalGaussian | None = None) -> Float[Tensor, "*batch"]:
         """D[self || other], in nats, summed over latents: [...]. Without ``other``: N(0, I)."""
         return self.kl_per_dimension(other).sum(-1)
 
 
-def _sum_event(values: Tensor, x: Tensor) -> Tensor:
+def _sum_event(
+    values: Float[Tensor, "..."], x: Shaped[Tensor, " batch *event"]
+) -> Float[Tensor, "*draws batch"]:
     """Sum over an example's own dimensions: [..., batch, *event] -> [..., batch]."""
     return values.flatten(-(x.ndim - 1)).sum(-1)
 
@@ -126,7 +134,9 @@ class BernoulliLikelihood(nn.Module):
                 "a Bernoulli likelihood takes pixels that are 0 or 1; binarize grey images first"
             )
 
-    def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
+    def log_prob(
+        self, x: Float[Tensor, " batch *event"], output: Float[Tensor, "..."]
+    ) -> Float[Tensor, "*draws batch"]:
         """log P(x|z) in nats; x: [batch, *event] in {0, 1}, output: [..., batch, *event] logits.
 
         Returns [..., batch], summed over pixels.
@@ -135,11 +145,13 @@ class BernoulliLikelihood(nn.Module):
         # -softplus(output) + x * output is the cross-entropy's stable form, one pass, no sigmoid.
         return _sum_event(x * output - F.softplus(output), x)
 
-    def mean(self, output: Tensor) -> Tensor:
+    def mean(self, output: Float[Tensor, "*output"]) -> Float[Tensor, "*output"]:
         """Probability that each pixel is 1: same shape as ``output``."""
         return torch.sigmoid(output)
 
-    def sample(self, output: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def sample(
+        self, output: Float[Tensor, "*output"], *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "*output"]:
         """Black-and-white pixels drawn from P(X|z), same shape as ``output``."""
         probability = self.mean(output)
         # The same draws for weights of any dtype, whatever torch's default is.
@@ -246,7 +258,7 @@ class GaussianLikelihood(nn.Module):
         return (power * self._log_sigma()).exp()
 
     @property
-    def sigma(self) -> Tensor:
+    def sigma(self) -> Float[Tensor, "*event"]:
         """Standard deviation of a pixel, in the pixels' own unit: [], or [*event] if per pixel.
 
         For "optimal", the stored value.
@@ -254,7 +266,7 @@ class GaussianLikelihood(nn.Module):
         return _tensor_of(self._sigma_to(1))
 
     @torch.no_grad()
-    def set_sigma(self, squared_error: Tensor) -> None:
+    def set_sigma(self, squared_error: Float[Tensor, "*event"]) -> None:
         """Set sigma^2 to a mean squared error, in squared pixel units.
 
         ``squared_error`` is [], or [*event] if per pixel. This maximises the density of the images
@@ -296,7 +308,9 @@ class GaussianLikelihood(nn.Module):
                 f"got values from {x.min().item():g} to {x.max().item():g}"
             )
 
-    def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
+    def log_prob(
+        self, x: Float[Tensor, " batch *event"], output: Tensor
+    ) -> Float[Tensor, "*draws batch"]:
         """log density of x given z, in nats; x: [batch, *event], output: [..., batch, *event].
 
         Returns [..., batch], summed over pixels, with - sum of log sigma - (n/2) log 2 pi.
@@ -323,11 +337,13 @@ class GaussianLikelihood(nn.Module):
         assert self.log_sigma is not None  # only per-pixel can be without
         return -0.5 * squared * self._sigma_to(-2) - n * (self.log_sigma + 0.5 * LOG_2PI)
 
-    def mean(self, output: Tensor) -> Tensor:
+    def mean(self, output: Float[Tensor, "*output"]) -> Float[Tensor, "*output"]:
         """Mean of each pixel: same shape as ``output``."""
         return torch.sigmoid(output) if self.link == "sigmoid" else output
 
-    def sample(self, output: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def sample(
+        self, output: Float[Tensor, "*output"], *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "*output"]:
         """Pixels drawn from P(X|z), mean plus sigma times noise: same shape as ``output``."""
         noise = torch.randn(
             output.shape, generator=generator, device=output.device, dtype=output.dtype
@@ -366,7 +382,11 @@ class DiscretizedLogisticLikelihood(nn.Module):
                 "them of bytes)"
             )
 
-    def split(self, output: Tensor) -> tuple[Tensor, Tensor]:
+    def split(
+        self, output: Float[Tensor, "*batch pairs height width"]
+    ) -> tuple[
+        Float[Tensor, "*batch channels height width"], Float[Tensor, "*batch channels height width"]
+    ]:
         """B and s of P(level <= k) = sigmoid(s (k + 1/2)/255 - B): each [..., *image's shape].
 
         ``output``: [..., 2 * channels, height, width]. s = exp(l) is the steepness, B = b + s/2.
@@ -380,7 +400,11 @@ class DiscretizedLogisticLikelihood(nn.Module):
         steepness = log_steepness.clamp(*self.LOG_STEEPNESS).exp()
         return shift + 0.5 * steepness, steepness
 
-    def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
+    def log_prob(
+        self,
+        x: Float[Tensor, "batch channels height width"],
+        output: Float[Tensor, "*draws batch 2*channels height width"],
+    ) -> Float[Tensor, "*draws batch"]:
         """log P(x|z) in nats; x: [batch, channels, height, width] as for :meth:`check`.
 
         ``output``: [..., batch, 2 * channels, height, width]. Returns [..., batch].
@@ -398,7 +422,9 @@ class DiscretizedLogisticLikelihood(nn.Module):
         inside = torch.log(-torch.expm1(-width))
         return _sum_event(value + torch.where(below_top & above_bottom, inside, 0.0), x)
 
-    def mean(self, output: Tensor) -> Tensor:
+    def mean(
+        self, output: Float[Tensor, "*batch pairs height width"]
+    ) -> Float[Tensor, "*batch channels height width"]:
         """Mean of each pixel, in [0, 1]: [..., channels, height, width], half of the output's."""
         shift, steepness = self.split(output)
         total = torch.zeros_like(shift)
@@ -406,7 +432,12 @@ class DiscretizedLogisticLikelihood(nn.Module):
             total = total + torch.sigmoid(shift - steepness * ((level + 0.5) / (self.LEVELS - 1)))
         return total / (self.LEVELS - 1)
 
-    def sample(self, output: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def sample(
+        self,
+        output: Float[Tensor, "*batch pairs height width"],
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Float[Tensor, "*batch channels height width"]:
         """Pixels k/255 drawn from P(X|z): [..., channels, height, width]."""
         shift, steepness = self.split(output)
         uniform = torch.rand(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from vae_core._tensors import as_tensor, wide
@@ -38,7 +39,7 @@ class GaussianMap(NamedTuple):
     inverse: Function
     log_stretch: Function
 
-    def __call__(self, z: Tensor) -> Tensor:
+    def __call__(self, z: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
         """g(z) for z [n, dim], in float64.
 
         Raises:
@@ -46,7 +47,7 @@ class GaussianMap(NamedTuple):
         """
         return self.g(self._checked("z", z))
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
         """The induced log density at x [n, dim], [n] in nats; -inf where no z is mapped to x."""
         z = self.inverse(self._checked("x", x))
         reached = z.isfinite().all(1)
@@ -62,7 +63,7 @@ class GaussianMap(NamedTuple):
         return wide(value)
 
 
-def log_normal(z: Tensor) -> Tensor:
+def log_normal(z: Float[Tensor, "n dim"]) -> Float[Tensor, " n"]:
     """log N(z; 0, I) for z [n, dim], [n] in nats."""
     return -0.5 * z.square().sum(1) - 0.5 * z.shape[1] * math.log(2 * math.pi)
 
@@ -104,17 +105,17 @@ class Mixture(NamedTuple):
     means: tuple[float, ...]
     sigmas: tuple[float, ...]
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
         """The log density at x, same shape, in nats."""
         return self._logs(x).logsumexp(0)
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
         """d log p / dx, same shape as x."""
         shares = self._logs(x).softmax(0)
         pulls = [(m - x) / s**2 for m, s in zip(self.means, self.sigmas, strict=True)]
         return (shares * torch.stack(pulls)).sum(0)
 
-    def log_tails(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def log_tails(self, x: Float[Tensor, "*n"]) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
         """(log F(x), log(1 - F(x))), both exact where they are far below zero."""
         below, above = (
             torch.stack(
@@ -130,7 +131,7 @@ class Mixture(NamedTuple):
     def _parts(self) -> Iterator[tuple[float, float, float]]:
         return zip(self.weights, self.means, self.sigmas, strict=True)
 
-    def _logs(self, x: Tensor) -> Tensor:
+    def _logs(self, x: Float[Tensor, "*n"]) -> Float[Tensor, " parts *n"]:
         """Each part's log weight plus log density: [parts, *x.shape]."""
         return torch.stack(
             [
@@ -140,7 +141,9 @@ class Mixture(NamedTuple):
         )
 
 
-def quantile(log_tails: Callable[[Tensor], tuple[Tensor, Tensor]], z: Tensor) -> Tensor:
+def quantile(
+    log_tails: Callable[[Tensor], tuple[Tensor, Tensor]], z: Float[Tensor, "*n"]
+) -> Float[Tensor, "*n"]:
     """The quantile map: x with F(x) = Φ(z), same shape as z, for a law known by its tails.
 
     An interval is halved until float64 has no number left inside it, always by the smaller of the

@@ -251,14 +251,16 @@ _QUIZ_STYLE = """<style>
 def quiz(questions: Sequence[Question]) -> _Shown:
     """Questions that answer back on the static page: each choice shows its own feedback.
 
-    In questions, answers and feedback, words between backticks are set as code.
+    The answers are shown in an order that is drawn once from the words of their question. In
+    questions, answers and feedback, words between backticks are set as code, and TeX between
+    dollars, ``$\\sigma^2$``, as a formula.
     """
     number = next(_quiz_number)
     blocks = []
     for index, question in enumerate(questions, 1):
         labels = []
-        for choice in question.choices:
-            verdict = "Yes." if choice.right else "No."
+        for choice in _edition.shuffled(question.text, question.choices):
+            verdict = _edition.RIGHT if choice.right else _edition.WRONG
             labels.append(
                 f'<label class="{"right" if choice.right else "wrong"}">'
                 f'<input type="radio" name="quiz-{number}-{index}"> {_edition.words(choice.answer)}'

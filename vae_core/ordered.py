@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from vae_core.distributions import DiscretizedLogisticLikelihood, _check_shapes, _sum_event
@@ -38,13 +39,13 @@ class OrderedLogitLikelihood(DiscretizedLogisticLikelihood):
         self.first = nn.Parameter(0.5 * gap - 0.5)
         self.log_gaps = nn.Parameter(gap.log().repeat(self.LEVELS - 2))
 
-    def cuts(self) -> Tensor:
+    def cuts(self) -> Float[Tensor, "255"]:
         """The cut points c_0 < ... < c_254: [255]."""
         rises = self.log_gaps.exp().cumsum(0)
         return torch.cat([self.first.reshape(1), self.first + rises])
 
     @torch.no_grad()
-    def set_levels(self, images: Tensor) -> None:
+    def set_levels(self, images: Shaped[Tensor, " n *shape"]) -> None:
         """Put the cut points where the levels of ``images``, uint8 of any shape, are told apart.
 
         Each level is counted once more than it is there, so that none is impossible. Raises
@@ -63,7 +64,11 @@ class OrderedLogitLikelihood(DiscretizedLogisticLikelihood):
         self.first.copy_(cuts[0])
         self.log_gaps.copy_(cuts.diff().log())
 
-    def split(self, output: Tensor) -> tuple[Tensor, Tensor]:
+    def split(
+        self, output: Float[Tensor, "*batch pairs height width"]
+    ) -> tuple[
+        Float[Tensor, "*batch channels height width"], Float[Tensor, "*batch channels height width"]
+    ]:
         """B and s of P(level <= k) = sigmoid(s c_k - B): each [..., *image's shape].
 
         ``output``: [..., 2 * channels, height, width]; B = b and s = exp(l). Raises ``ValueError``
@@ -72,7 +77,11 @@ class OrderedLogitLikelihood(DiscretizedLogisticLikelihood):
         _, steepness = super().split(output)  # which sees to the number of channels
         return output.chunk(2, dim=-3)[0], steepness
 
-    def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
+    def log_prob(
+        self,
+        x: Float[Tensor, "batch channels height width"],
+        output: Float[Tensor, "*draws batch 2*channels height width"],
+    ) -> Float[Tensor, "*draws batch"]:
         """log P(x|z) in nats; x: [batch, channels, height, width] as for ``check``.
 
         ``output``: [..., batch, 2 * channels, height, width]. Returns [..., batch]. Raises
@@ -96,7 +105,9 @@ class OrderedLogitLikelihood(DiscretizedLogisticLikelihood):
         inside = torch.log(-torch.expm1(-width))
         return _sum_event(value + torch.where(below_top & above_bottom, inside, 0.0), x)
 
-    def mean(self, output: Tensor) -> Tensor:
+    def mean(
+        self, output: Float[Tensor, "*batch pairs height width"]
+    ) -> Float[Tensor, "*batch channels height width"]:
         """Mean of each pixel, in [0, 1]: [..., channels, height, width], half of the output's."""
         shift, steepness = self.split(output)
         total = torch.zeros_like(shift)
@@ -104,7 +115,12 @@ class OrderedLogitLikelihood(DiscretizedLogisticLikelihood):
             total = total + torch.sigmoid(shift - steepness * cut)
         return total / (self.LEVELS - 1)
 
-    def sample(self, output: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def sample(
+        self,
+        output: Float[Tensor, "*batch pairs height width"],
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Float[Tensor, "*batch channels height width"]:
         """Pixels k/255 drawn from P(X|z): [..., channels, height, width]."""
         shift, steepness = self.split(output)
         uniform = torch.rand(

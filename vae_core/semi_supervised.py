@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from vae_core import _check
@@ -57,11 +58,13 @@ class SemiSupervisedVAE(nn.Module):
                 layers += [nn.Linear(width, following), nn.ReLU()]
             self.classifier = nn.Sequential(*layers, nn.Linear(widths[-1], classes))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, " batch *shape"]) -> Float[Tensor, "batch classes"]:
         """Images [batch, *shape] to class logits [batch, classes]."""
         return self.classifier(x)
 
-    def class_bounds(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def class_bounds(
+        self, x: Float[Tensor, " batch *shape"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "batch classes"]:
         """A bound on log P(X, y) for every class y, in nats: [batch, classes].
 
         The ELBO of X given y, with one draw of z, plus log P(y) = -log(classes).

@@ -14,9 +14,7 @@ import hashlib
 import json
 import multiprocessing
 import os
-import signal
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -36,7 +34,10 @@ from vae_core import (
     _cache,
     _files,
     _fingerprint,
+    _published,
     _trial,
+    _weights,
+    _workers,
     data,
     distributions,
     models,
@@ -46,7 +47,6 @@ from vae_core import (
 )
 from vae_core._prediction import prediction_objective
 from vae_core._printed import printed_kl_objective
-from vae_core._progress import clock
 from vae_core._recipes import RECIPES, USED, Recipe
 from vae_core._text import spare_the_streams
 from vae_core.data import ImageData
@@ -89,6 +89,19 @@ def _key(recipe: Recipe, seed: int, device: torch.device) -> str:
         deciding["start"] = _key(base, base.seed, device)
     if _trial.tiny():
         deciding["trial"] = "tiny"
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _same(recipe: Recipe, seed: int) -> str:
+    """What decides the model apart from the machine: another torch or processor has the same."""
+    deciding = {
+        "recipe": {**recipe.settings(), "seed": seed},
+        "data": _fingerprint.of_data(recipe.data),
+        "code": _fingerprint.deciding_code(),
+    }
+    if recipe.start is not None:
+        base = _recipe(recipe.start["model"])
+        deciding["start"] = _same(base, base.seed)
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -193,18 +206,39 @@ def load(
     device: torch.device | str = "auto",
     progress: bool = True,
 ) -> nn.Module:
-    """The trained model ``name``, on the CPU, in evaluation mode; trained now if it is not cached.
+    """The trained model ``name``, on the CPU, in evaluation mode.
+
+    It comes from the cache; else from the published book, if an address is set and its file fits
+    (:mod:`vae_core._published`); else it is trained now. One line says which, and for about how
+    long; ``progress=False`` is silent. ``VAE_CORE_WEIGHTS=train`` never asks the network; ``fetch``
+    never trains, and raises ``OSError`` with the reason where there is no file to be had.
 
     ``seed`` replaces the recipe's own; ``device`` is where it is trained. Raises ``ValueError`` for
     an unknown name. Where the cache folder can't be written, a warning says so and the model is
     kept in memory. Stopping the training raises ``KeyboardInterrupt``: a half-trained model is
     never taken for a whole one.
     """
+    return _loaded(name, seed, device, progress, None)
+
+
+def _loaded(
+    name: str, seed: int | None, device: torch.device | str, progress: bool, mode: str | None
+) -> nn.Module:
+    """As :func:`load`, with weights from where ``mode`` says; None: ``$VAE_CORE_WEIGHTS``."""
     if name not in RECIPES:
         raise ValueError(f"unknown model {name!r}: the zoo has {', '.join(RECIPES)}")
-    recipe = _recipe(name)
+    recipe, mode = _recipe(name), mode or _published.mode()
     chosen = recipe.seed if seed is None else seed
     target = training.pick_device(device)
+    asked = _weights.Asked(name, recipe, chosen, target, progress, _untrained, _key, _same)
+    held = _in_memory if mode != "train" and not _trial.tiny() else {}
+    same = _same(recipe, chosen) if held is _in_memory else ""
+    if same and same not in held and not _weights.trained_here(asked):
+        fetched = _weights.fetched(asked, mode)
+        if fetched is not None:
+            held[same] = fetched.eval()
+    if same in held:
+        return copy.deepcopy(held[same])
     key = _key(recipe, chosen, target)
     if key not in _in_memory:
         path = _path(name, chosen, target)
@@ -216,8 +250,10 @@ def load(
                 if _stamp(path) != before:
                     model = _read(path, recipe, chosen)
                 if model is None:
+                    asked.announce(_made)
                     model = _train(recipe, chosen, target, progress)
                     _write(path, model)
+        asked.end()
         _in_memory[key] = model.eval()
     # A copy: what one chapter does to its model must not reach the next.
     return copy.deepcopy(_in_memory[key])
@@ -229,7 +265,8 @@ def _train(recipe: Recipe, seed: int, device: torch.device, progress: bool) -> n
         images = images.first(recipe.examples)
     start = None
     if recipe.start is not None:
-        start = load(recipe.start["model"], device=device, progress=progress)
+        # Never from a published one: the cache keeps what this machine makes from its beginning on.
+        start = _loaded(recipe.start["model"], None, device, progress, "train")
     shown = "brief" if progress else False
     return _made(recipe, images, seed, training.fit, start, device=device, progress=shown)
 
@@ -275,6 +312,26 @@ def table() -> list[dict[str, Any]]:
     return [{"name": name, **asdict(recipe)} for name, recipe in RECIPES.items()]
 
 
+def publish(folder: Path) -> int:
+    """Put the weights of all cached models of the book into ``folder``, for readers to fetch.
+
+    Nothing is trained: what is not cached is not published. Returns how many are there. Raises
+    ``OSError`` where ``folder`` can't be written.
+    """
+    device, found = training.pick_device(), []
+    for name, seed in USED:
+        # A key takes a miniature training: not for what cannot be there.
+        if not _trial.tiny() and any((_cache.folder() / "zoo").glob(f"{name}-seed{seed}-*")):
+            path, recipe = _path(name, seed, device), _recipe(name)
+            if _read(path, recipe, seed) is not None:
+                facts = {"key": _key(recipe, seed, device), "same": _same(recipe, seed)}
+                settings = {**recipe.settings(), "seed": seed}
+                made = _published.described(path, name=name, seed=seed, settings=settings, **facts)
+                found.append((path, made))
+    facts = {"torch": torch.__version__.split("+")[0], "device": device.type}
+    return len(_published.publish(folder, found, **facts))
+
+
 def fill(workers: int | None = None) -> None:
     """Train every model of the book that is not cached yet, one line each as it is done.
 
@@ -291,7 +348,7 @@ def fill(workers: int | None = None) -> None:
     missing = [(name, seed) for name, seed in USED if not _path(name, seed, device).is_file()]
     if workers is None:
         workers = min(4, cores, len(missing)) if device.type == "cpu" else 1
-    told = _Told(missing)
+    told = _weights.Told(missing, {m: RECIPES[m[0]].epochs for m in missing}, len(USED))
     for name, seed in USED:
         if workers <= 1 or (name, seed) not in missing:
             told.done(name, seed, _timed_load(name, seed))
@@ -301,11 +358,11 @@ def fill(workers: int | None = None) -> None:
     pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin_worker,
+        initializer=_workers.begin_worker,
         initargs=(max(1, cores // workers),),
     )
     try:
-        with _held_back_interrupts():
+        with _workers.held_back_interrupts():
             running = {pool.submit(_timed_load, *model): model for model in missing}
         for done in as_completed(running):
             told.done(*running[done], done.result())
@@ -318,68 +375,16 @@ def fill(workers: int | None = None) -> None:
     pool.shutdown()
 
 
-@contextmanager
-def _held_back_interrupts() -> Iterator[None]:
-    """Ctrl-C waits; processes that start in here never hear it, and end when this one ends them.
-
-    A terminal sends Ctrl-C to all processes alike: each would print a traceback of its own, or
-    take up the next model. Windows has no such mask, and there they do.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _begin_worker(threads: int) -> None:
-    """Take ``threads`` cores, and end with the process that asked for the work, however it ends."""
-    torch.set_num_threads(threads)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-
-        def watch() -> None:
-            parent.join()
-            os._exit(1)  # killed: nobody else would end this process, and its model may wait
-
-        threading.Thread(target=watch, daemon=True).start()
-
-
 def _timed_load(name: str, seed: int) -> float:
     started = time.perf_counter()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".* can't be written", RuntimeWarning)  # told below
-        load(name, seed)
+        _loaded(name, seed, "auto", True, "train")
     path = _path(name, seed, training.pick_device())
     if not path.is_file():
         _cache.check()
         raise OSError(f"the model {name} was trained, but {path} could not be written: disk full?")
     return time.perf_counter() - started
-
-
-class _Told:
-    """One line for each model, with the time that those still missing will take."""
-
-    def __init__(self, missing: list[tuple[str, int]]) -> None:
-        # A model's share of the work is about its passes over the images.
-        self.left = {model: RECIPES[model[0]].epochs for model in missing}
-        self.all, self.number = sum(self.left.values()), 0
-        self.started = time.perf_counter()
-        if missing:
-            print(f"{len(missing)} of {len(USED)} models are to be trained", flush=True)
-
-    def done(self, name: str, seed: int, seconds: float) -> None:
-        """The model is there."""
-        self.number += 1
-        passes, left = self.left.pop((name, seed), 0), sum(self.left.values())
-        text = f"model {self.number} of {len(USED)}: {name}, seed {seed} ({seconds:.1f} s)"
-        if passes and left:
-            rate = (time.perf_counter() - self.started) / (self.all - left)
-            text += f", about {clock(rate * left)} left"
-        print(text, flush=True)
 
 
 def main(arguments: list[str]) -> int:

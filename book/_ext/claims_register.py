@@ -2,8 +2,8 @@
 
 The directive `{claims-register}` lists, chapter by chapter, every claim with what could refute it,
 its margin and seeds, and the changes that make it fail (benchmarks/results/claims.json), with a
-link to the section where it is asserted. Each chapter is a box that opens; a page that runs scripts
-gets a field to look for words.
+link to where it is asserted: to the mark that shows it (quiet_proof), else to the section. Each
+chapter is a box that opens; a page that runs scripts gets a field to look for words.
 """
 
 from __future__ import annotations
@@ -107,21 +107,39 @@ def fate_of(tried: Mapping[str, Any] | None, reason: str) -> str:
 # --- where a claim stands -------------------------------------------------------------------------
 
 
-def sections_of(doctree: nodes.document) -> dict[str, str]:
-    """The id of the section in which each claim's line is printed, by its sentence."""
+def proof_id(index: int) -> str:
+    """The id, on a chapter's page, of what the cell with this number proves."""
+    return f"proof-{index}"
+
+
+def box_id(number: str) -> str:
+    """The id, on the register's page, of the claims of the chapter "03"."""
+    return f"claims-{number}"
+
+
+def place_of(block: nodes.Node, marked: bool) -> str:
+    """The id of what shows a block's claims: the mark of its cell if ``marked``, or a section."""
+    parent: nodes.Node | None = block
+    while parent is not None:
+        if marked and parent.get("nb_element") == "cell_code":
+            return proof_id(parent["cell_index"])
+        if isinstance(parent, nodes.section):
+            return str(parent["ids"][0]) if parent["ids"] else ""
+        parent = parent.parent
+    return ""
+
+
+def places_of(doctree: nodes.document, marked: bool = False) -> dict[str, str]:
+    """The id of the place that shows each claim, by its sentence."""
     found: dict[str, str] = {}
     for block in doctree.findall(nodes.literal_block):
         text = block.astext()
         if TICK not in text:
             continue
-        parent: nodes.Node | None = block
-        while parent is not None and not isinstance(parent, nodes.section):
-            parent = parent.parent
-        if parent is None or not parent["ids"]:
-            continue
-        for line in text.splitlines():
+        place = place_of(block, marked)
+        for line in text.splitlines() if place else ():
             if line.startswith(TICK):
-                found.setdefault(line.removeprefix(TICK), parent["ids"][0])
+                found.setdefault(line.removeprefix(TICK), place)
     return found
 
 
@@ -132,7 +150,8 @@ def _raw(html: str) -> nodes.raw:
     return nodes.raw("", html, format="html")
 
 
-def _line(label: str, text: str) -> nodes.paragraph:
+def claim_line(label: str, text: str) -> nodes.paragraph:
+    """One thing that is known of a claim."""
     return nodes.paragraph(
         "", "", nodes.inline("", f"{label}: ", classes=["vae-claim-label"]), nodes.inline("", text)
     )
@@ -142,7 +161,7 @@ def entry(sentence: str, target: str, lines: Sequence[tuple[str, str]]) -> nodes
     """One claim, linked to where it is asserted, and what is known of it."""
     link = nodes.reference("", sentence, refuri=target, internal=True)
     parts = [nodes.paragraph("", "", link, classes=["vae-claim"])]
-    parts += [_line(label, text) for label, text in lines if text]
+    parts += [claim_line(label, text) for label, text in lines if text]
     return nodes.list_item("", *parts)
 
 
@@ -162,24 +181,24 @@ def chapter_box(
     claims = stored_claims(folder / f"{docname}.glue.json")
     stem = docname.split("/")[-1]
     tried = record.get(stem, {}).get("claims", [])
-    places = sections_of(env.get_doctree(docname))
+    places = places_of(env.get_doctree(docname), "quiet_proof" in app.extensions)
     title = env.titles[docname].astext()
     counted = f"{len(claims)} claim{'s' if len(claims) != 1 else ''}"
     uri = app.builder.get_relative_uri(page, docname)
     items = []
     for claim in claims:
         sentence = claim["sentence"]
-        section = places.get(sentence, "")
+        place = places.get(sentence, "")
         lines = [
             ("Refuted by", claim.get("refuted_by", "")),
             ("Holds by", margin_of(claim)),
             ("Fails with", fate_of(tried_on(tried, sentence), reasons.get((stem, sentence), ""))),
         ]
-        items.append(entry(sentence, f"{uri}#{section}" if section else uri, lines))
+        items.append(entry(sentence, f"{uri}#{place}" if place else uri, lines))
     head = f"<summary>{int(number)}. {escape(title)} <span>{counted}</span></summary>"
     return [
         _raw(f'<details class="vae-claims">{head}'),
-        nodes.bullet_list("", *items, classes=["vae-claims-list"]),
+        nodes.bullet_list("", *items, classes=["vae-claims-list"], ids=[box_id(number)]),
         _raw("</details>"),
     ]
 

@@ -36,6 +36,7 @@ KEPT_OUT = (
     nodes.Admonition,
     addnodes.pending_xref,
 )
+NOT_PROSE = {"cell_output", "vae-proof-claims"}
 SPELLED = {
     r"\mathcal D": "𝒟",
     r"\mathcal N": "N",
@@ -127,7 +128,7 @@ def prose(doctree: nodes.document) -> Iterator[nodes.Text]:
     for text in doctree.findall(nodes.Text):
         parent, inside = text.parent, False
         while parent is not None:
-            if isinstance(parent, KEPT_OUT) or "cell_output" in parent.get("classes", []):
+            if isinstance(parent, KEPT_OUT) or NOT_PROSE & set(parent.get("classes", [])):
                 break
             kind = type(parent).__name__
             if kind.startswith(("exercise", "solution", "proof", "toctree")):

@@ -2,7 +2,8 @@
 
 ``{{ policy }}`` in it is ``POLICY``, under which tests/browser/test_policies.py opens every page.
 ``{{ files }}``, ``{{ pages }}``, ``{{ size }}``, ``{{ sent }}``, ``{{ heaviest }}``,
-``{{ python }}`` and ``{{ mathjax }}`` are filled in when all files of the build are there.
+``{{ python }}``, ``{{ mathjax }}`` and ``{{ weights }}`` are filled in when all files of the build
+are there.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ def megabytes(paths: Iterable[Path]) -> str:
 
 def measures(root: Path) -> dict[str, str]:
     """What the page says of the files below ``root``."""
-    files = [path for path in root.rglob("*") if path.is_file()]
+    every = [path for path in root.rglob("*") if path.is_file()]
+    weights = [path for path in every if path.relative_to(root).parts[0] == "_zoo"]
+    files = [path for path in every if path not in set(weights)]
     mathjax = [path for path in files if "mathjax" in path.relative_to(root).parts]
     python = list((root / "_static" / "python").glob("*.js"))
     pages = [p for p in files if p.suffix == ".html" and "_static" not in p.relative_to(root).parts]
@@ -78,6 +81,7 @@ def measures(root: Path) -> dict[str, str]:
         "files": f"{len(files):,}",
         "pages": str(len(pages)),
         "size": megabytes(files),
+        "weights": f"{megabytes(weights)} in {len(weights)} files" if weights else "nothing",
         "sent": f"{sum(map(sent, heaviest)) / 1e6:.1f} MB",
         "heaviest": megabytes(heaviest),
         "python": f"{sum(map(sent, python)) / 1e6:.1f} MB" if python else "nothing",

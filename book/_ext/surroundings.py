@@ -49,7 +49,7 @@ LET_IN = re.compile(
             # cores and devices
             r"(OMP|MKL|OPENBLAS)_NUM_THREADS|CUDA_VISIBLE_DEVICES|(HIP|ROCR)_VISIBLE_DEVICES",
             # this project's own
-            r"VAE_CORE_(CACHE|QUIET|BOOK|QUICK|PASS)|PYTHON_IN_PAGE|JOBS|AXE_WHOLE|CLASSROOM|FAULTS|CHROMIUM",
+            r"VAE_CORE_(CACHE|QUIET|BOOK|QUICK|PASS|WEIGHTS_FROM)|PYTHON_IN_PAGE|JOBS|AXE_WHOLE|CLASSROOM|FAULTS|CHROMIUM",
             r"PLAYWRIGHT_BROWSERS_PATH|CI|GITHUB_ACTIONS",
         ]
     )
@@ -75,6 +75,8 @@ SETTINGS = {
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "PYTHONHASHSEED": "0",  # the order of sets of words
     "PYTHONUTF8": "1",
+    # The book shows what its own trainings made; `make preview` passes another word in.
+    "VAE_CORE_WEIGHTS": "train",
 }
 
 # Each kernel would warn that it listens on this machine's own TCP ports: no news to a reader.

@@ -39,4 +39,10 @@ for (const register of document.querySelectorAll(".vae-claims-register")) {
   };
   field.addEventListener("input", show);
   show();
+  // A chapter's page leads to the claims of that chapter.
+  const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+  if (target && register.contains(target)) {
+    target.closest("details").open = true;
+    target.closest("details").scrollIntoView();
+  }
 }

@@ -1,10 +1,11 @@
 """Pack the built book into one archive that opens from disk.
 
-    python book/_tools/archive.py [--output FILE]
+    python book/_tools/archive.py [--output FILE] [--weights]
 
 The archive (by default _build/NAME.zip, NAME being the repository's) has one folder at its top, and
-in it the pages as built, `index.html` to start with, and the licence. It is written under another
-name and moved, so that an interrupted run leaves the old archive or the new one, whole.
+in it the pages as built, `index.html` to start with, and the licence; with --weights also the
+trained models, which no page reads. It is written under another name and moved, so that an
+interrupted run leaves the old archive or the new one, whole.
 """
 
 from __future__ import annotations
@@ -18,24 +19,26 @@ from pathlib import Path
 import repository
 
 ROOT = Path(__file__).resolve().parents[2]
-# What a build keeps for itself: no page reads it.
+# What a build keeps for itself, and weights for notebooks elsewhere: no page reads them.
 LEFT_OUT = {".buildinfo", ".buildinfo.bak", ".doctrees", "reports", "objects.inv"}
+WEIGHTS = "_zoo"
 
 
-def contents(pages: Path) -> list[Path]:
-    """The files of the built book, in order."""
+def contents(pages: Path, weights: bool = False) -> list[Path]:
+    """The files of the built book, in order; trained models among them only where ``weights``."""
+    out = LEFT_OUT if weights else LEFT_OUT | {WEIGHTS}
     files = (path for path in pages.rglob("*") if path.is_file())
-    return sorted(path for path in files if not LEFT_OUT & set(path.relative_to(pages).parts))
+    return sorted(path for path in files if not out & set(path.relative_to(pages).parts))
 
 
-def pack(pages: Path, extra: list[Path], top: str, output: Path) -> int:
+def pack(pages: Path, extra: list[Path], top: str, output: Path, weights: bool = False) -> int:
     """Write the archive ``output``; give its number of files.
 
     Raises ``ValueError`` where there is no built book, ``OSError`` where it can't be written.
     """
     if not (pages / "index.html").is_file():
         raise ValueError(f"{pages} holds no built book; run `make book` first")
-    files = {path: path.relative_to(pages) for path in contents(pages)}
+    files = {path: path.relative_to(pages) for path in contents(pages, weights)}
     files |= {path: Path(path.name) for path in extra}
     part = output.with_name(f".{output.name}.part")
     try:
@@ -51,11 +54,13 @@ def pack(pages: Path, extra: list[Path], top: str, output: Path) -> int:
 def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--weights", action="store_true", help="with the trained models")
     options = parser.parse_args(argv)
     top = repository.configured(root).rsplit("/", 1)[1]
     output = options.output or root / "_build" / f"{top}.zip"
     try:
-        number = pack(root / "_build" / "html", [root / "LICENSE"], top, output)
+        pages = root / "_build" / "html"
+        number = pack(pages, [root / "LICENSE"], top, output, options.weights)
     except (ValueError, OSError) as error:
         print(f"no archive was made: {error}", file=sys.stderr)
         return 1

@@ -158,6 +158,7 @@ def fresh(folder: Path, full: bool, jobs: int = 1) -> dict[str, str]:
     return {
         "VAE_CORE_CACHE": str(folder / "cache"),
         "IPYTHONDIR": str(folder / "ipython"),
+        "VAE_CORE_WEIGHTS": "train",
         **({} if full else {"VAE_CORE_ZOO": "tiny"}),
         **({} if jobs == 1 or "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": threads}),
     }

@@ -40,14 +40,15 @@ PAGE = re.compile(r"(?m)^\s*(?:- file|root): (book/\S+)\s*$")
 
 @cache
 def equations(root: Path) -> dict[str, tuple[str, str]]:
-    """Every labelled equation of the book: label -> (number on its page, the page's address).
+    """Every labelled equation and figure: label -> (number on its page, the page's address).
 
     Those of pages without a number of their own are counted through all such pages.
     """
     found = {}
     for path in stored.chapters(root):
         place = path.relative_to(root).as_posix()
-        own = chapter_of(root, place, json.loads(path.read_text("utf-8"))["cells"], 0).equations
+        made = chapter_of(root, place, json.loads(path.read_text("utf-8"))["cells"], 0)
+        own = {**made.equations, **made.figures}
         found |= {label: (number, page(root, place, "")) for label, number in own.items()}
     others = Chapter(root, "book", 0)
     for place in PAGE.findall((root / "_toc.yml").read_text("utf-8")):

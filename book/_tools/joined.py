@@ -2,7 +2,8 @@
 
 Every id is prefixed with its page, and every link between pages then leads to a place in the same
 document. What only a screen can use is left out: scripts, buttons, folded code that draws a
-picture. A widget is its still picture; a quiz shows what each answer is told.
+picture. A widget is its still picture; a quiz shows what each answer is told; what opens to show
+the proof of a sentence is a plain ✓, at which links to its claims arrive.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ FRONT = "book/index.html"
 REFERENCES = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "headers")
 SCREEN_ONLY = (
     "script", "noscript", "style[data-screen]", "button", "a.headerlink", "a.viewcode-link",
-    "details.above-input", ".d-print-none", ".toctree-wrapper",
+    "details.above-input", "details.vae-code", ".d-print-none", ".toctree-wrapper",
     "h1 .section-number",  # print says "Chapter 4" above the title
 )  # fmt: skip
 
@@ -81,9 +82,15 @@ def article(book: Path, name: str) -> Tag:
         widget.decompose()
     for still in found.select("img.vae-still"):
         still["class"] = "vae-printed"
+    for proof in found.select("details.vae-proof"):
+        for place in proof.select(".vae-proof-cell[id]"):
+            proof.insert_before(soup.new_tag("span", id=place["id"]))
+        proof.replace_with(soup.new_tag("span", attrs={"class": "vae-mark"}, string=" ✓"))
     for selector in SCREEN_ONLY:
         for useless in found.select(selector):
             useless.decompose()
+    for dark in found.select("img.vae-in-dark"):
+        dark.decompose()
     for image in found.select("img[loading]"):
         del image["loading"]
     for details in found.select("details"):

@@ -6,7 +6,8 @@
 out, because it is read outside the built book, is rewritten: `git clone` lines, the bootstrap
 cells' `git+` requirements, Colab's and Binder's links and CITATION.cff. With --check nothing is
 written; the exit status is 1 if a place names another address. The book's pages say
-`{{ repository }}` instead.
+`{{ repository }}` instead. The address of the published pages, `baseurl` in _config.yml, goes into
+the package, which fetches trained models from there.
 
 The repository must be on GitHub: Colab opens notebooks from nowhere else, and the buttons of the
 pages are made for it. The built pages themselves can stand on any host.
@@ -24,6 +25,8 @@ from pathlib import Path
 CONFIG = "_config.yml"
 ADDRESS = re.compile(r"^https://([\w.-]+)/[\w.-]+/[\w.-]+$")
 CONFIG_LINE = re.compile(r"(?m)^(repository:\n  url: )(\S+)$")
+PAGES_LINE = re.compile(r"(?m)^  baseurl: (\S*)")
+PACKAGED = Path("vae_core", "published_at.txt")  # the package has no other way to know it
 SUFFIXES = {".md", ".ipynb", ".cff", ".py", ".toml", ".yml", ".yaml"}
 # Tests name addresses of their own; the rest is not the project's text.
 SKIPPED = {"tests", "_build", ".venv", ".git", ".ipynb_checkpoints", "node_modules"}
@@ -77,6 +80,25 @@ def configure(root: Path, url: str) -> None:
     write_whole(config, CONFIG_LINE.sub(rf"\g<1>{url}", config.read_text("utf-8")))
 
 
+def published_at(root: Path) -> str:
+    """The line of ``vae_core/published_at.txt``: where the pages of _config.yml's baseurl stand."""
+    match = PAGES_LINE.search((root / CONFIG).read_text("utf-8"))
+    return (match[1].strip("\"'") if match else "") + "\n"
+
+
+def put_address(root: Path, write: bool) -> bool:
+    """Whether the package names another address of the pages; put right if ``write``."""
+    path = root / PACKAGED
+    if not path.exists() or path.read_text("utf-8") == published_at(root):
+        return False
+    if write:
+        write_whole(path, published_at(root))
+        print(f"{path}: now names the pages' address")
+    else:
+        print(f"{path}: not the baseurl of {CONFIG}; run `make repository`", file=sys.stderr)
+    return True
+
+
 def texts(root: Path) -> Iterator[Path]:
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root)
@@ -105,7 +127,7 @@ def main(argv: list[str] | None = None, root: Path = Path()) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
-    stray = 0
+    stray = int(put_address(root, not options.check))
     for path in texts(root):
         before = path.read_text("utf-8")
         after = rewrite(before, url)

@@ -86,13 +86,22 @@ def test_axe_finds_a_fault(book: Path, open_page: Open) -> None:
 def test_every_figure_is_put_into_words(name: str, book: Path) -> None:
     article = BeautifulSoup((book / name).read_text("utf-8"), "html.parser").article
     assert article is not None
-    words = [image.get("alt", "") for image in article.select("img")]
-    assert words
-    for text in words:
+    # A widget's picture has its words for itself, a figure shows them below it.
+    words = [image.get("alt", "") for image in article.select("img.vae-still")]
+    captions = [said.get_text() for said in article.select("figure .caption-text")]
+    assert words + captions
+    for text in words + captions:
         assert len(text) >= 40, text
         assert not re.search(r"\.(png|svg|jpe?g)\b|_images/|[0-9a-f]{16}", text), text
-    figures = [i["alt"] for i in article.select("img:not(.vae-still)")]
-    assert len(set(figures)) == len(figures)
+    assert len(set(captions)) == len(captions)
+    figures = article.select("figure")
+    assert len(captions) == len(figures)
+    assert {len(f.select("img")) for f in figures} <= {1, 2}
+    loose = [i for i in article.select("img:not(.vae-still)") if not i.find_parent("figure")]
+    assert loose == []
+    named = {i["alt"] for figure in figures for i in figure.select("img")}
+    assert len(named) == len(figures)
+    assert all(name not in caption for name in named for caption in captions)
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
@@ -169,7 +178,7 @@ def test_a_page_prints_its_pictures_and_answers(name: str, book: Path, open_page
     # On the paper itself all pictures are there, those included that no reader scrolled to.
     printed = PdfReader(io.BytesIO(visit.page.pdf()))
     drawn = {image.hash_bin() for page in printed.pages for image in pictures_of(page)}
-    assert len(drawn) >= visit.page.locator("article img").count()
+    assert len(drawn) >= visit.page.locator("article img:not(.vae-in-dark)").count()
     visit.page.emulate_media(media="screen")
     visit.page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert visit.page.evaluate("document.documentElement.dataset.theme") == "dark"

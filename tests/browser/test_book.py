@@ -13,12 +13,14 @@ import torch
 from visit import Visit
 
 from vae_core import zoo
+from vae_core._edition import words
 from vae_core.widgets._page import from_text
 from vae_core.widgets._payload import Blob, dequantised
 
 FRONT = "book/index.html"
 CHAPTER = "notebooks/12_ae_vs_vae.html"
 EXPLORER = ".vae-static[data-widget=latent_explorer]"
+PLACES = {FRONT: ".vae-static[data-widget=opening]", CHAPTER: EXPLORER}
 Open = Callable[..., Visit]
 
 
@@ -45,9 +47,8 @@ def pictures(visit: Visit) -> list[str]:
     )
 
 
-@pytest.mark.parametrize("name", [FRONT, CHAPTER])
-def test_both_decoders_follow_mouse_and_keys(name: str, visit: Callable[..., Visit]) -> None:
-    opened = visit(name, width=1280)
+def test_both_decoders_follow_mouse_and_keys(visit: Callable[..., Visit]) -> None:
+    opened = visit(CHAPTER, width=1280)
     planes = opened.page.locator(f"{EXPLORER} .vw-plane canvas")
     assert planes.count() >= 2
     for index in range(2):
@@ -74,7 +75,7 @@ def test_the_page_decodes_as_pytorch_does(name: str, visit: Callable[..., Visit]
     state = opened.page.evaluate(
         "(explorer) => JSON.parse(document.querySelector("
         "`${explorer} script[type='application/json']`).text)",
-        EXPLORER,
+        PLACES[name],
     )
     for spec, model in zip(state["payload"]["models"], ("ae-2", "vae-2"), strict=True):
         sha, layers = spec["decoder"]["sha"], spec["decoder"]["layers"]
@@ -92,7 +93,7 @@ def test_the_page_decodes_as_pytorch_does(name: str, visit: Callable[..., Visit]
                 "([zs, name, place]) => {"
                 " const { __vae } = document.querySelector(`${place} > div`);"
                 " return zs.map((z) => __vae.decode(z, name)); }",
-                [z.tolist(), spec["name"], EXPLORER],
+                [z.tolist(), spec["name"], PLACES[name]],
             )
         )
         assert (got - expected).abs().max() < 1e-5
@@ -123,15 +124,17 @@ def test_numbers_and_claims_reach_the_page(visit: Callable[..., Visit]) -> None:
     opened = visit(CHAPTER)
     text = opened.page.locator("article").inner_text()
     assert "glue:" not in text
-    assert text.count("✓") >= 15
+    assert opened.page.locator(".vae-proof-cell li").count() >= 15  # claims
     assert re.search(r"autoencoder’s codes must be moved by \d+\.\d+\s±\s\d", text)
     assert re.search(r"variances of the VAE’s codes are \d\.\d\d and \d\.\d\d", text)
     drawn = opened.page.eval_on_selector_all(
-        "article .cell_output img:not(.vae-still)",
-        "(all) => all.map((i) => [i.naturalWidth, i.alt])",
+        "article figure",
+        "(all) => all.map((f) => [f.querySelector('img').naturalWidth,"
+        " f.querySelector('.caption-number').textContent.trim(), f.innerText])",
     )
-    assert len(drawn) == 5  # digits, two maps, two grids, samples, walks
-    assert all(width > 300 and len(alt) > 40 for width, alt in drawn)
+    # Digits, two maps, two grids, samples, walks.
+    assert [number for _, number, _ in drawn] == [f"Figure 12.{k}" for k in range(1, 6)]
+    assert all(width > 300 and len(caption) > 40 for width, _, caption in drawn)
 
 
 def test_a_quiz_answers_each_choice(visit: Callable[..., Visit]) -> None:
@@ -146,9 +149,9 @@ def test_a_quiz_answers_each_choice(visit: Callable[..., Visit]) -> None:
             assert not feedback.is_visible()
             choices.nth(choice).locator("input").check()
             assert feedback.is_visible()
-            verdicts.append(feedback.inner_text().split()[0])
-        assert verdicts.count("Yes.") == 1
-        assert verdicts.count("No.") == len(verdicts) - 1
+            verdicts.append(re.match(r"[^.]*\.", feedback.inner_text())[0])
+        assert verdicts.count("Right.") == 1
+        assert verdicts.count("Not quite.") == len(verdicts) - 1
 
 
 def test_a_quiz_is_answered_by_keys(visit: Callable[..., Visit]) -> None:
@@ -159,3 +162,21 @@ def test_a_quiz_is_answered_by_keys(visit: Callable[..., Visit]) -> None:
     opened.page.keyboard.press("ArrowDown")
     assert first.locator(".feedback").nth(1).is_visible()
     assert not first.locator(".feedback").nth(0).is_visible()
+
+
+def test_a_formula_of_a_quiz_is_drawn_as_the_pages_own_are(visit: Callable[..., Visit]) -> None:
+    opened = visit(CHAPTER)
+    opened.page.evaluate("() => MathJax.startup.promise")
+    said = words(r"Is $\sigma^2$ below `x`?")
+    drawn = opened.page.evaluate(
+        "async (said) => { const label = document.querySelector('.vae-quiz legend');"
+        " label.innerHTML = said; await MathJax.typesetPromise([label]);"
+        " return [label.querySelectorAll('mjx-container svg').length, label.innerText]; }",
+        said,
+    )
+    assert drawn[0] == 1
+    assert "sigma" not in drawn[1]
+    opened.check()
+    # As the build left them: none with TeX in sight.
+    for formula in opened.page.locator(".vae-quiz .math").all():
+        assert formula.locator("svg").count() == 1

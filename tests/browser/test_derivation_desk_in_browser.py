@@ -305,3 +305,22 @@ def test_a_policy_without_webassembly_is_told(browser: Any, host: str) -> None:
     told = page.locator(".vw-desk-status").inner_text()
     assert "Content-Security-Policy keeps WebAssembly from running" in told
     context.close()
+
+
+def test_an_exercise_opens_its_own_sheet(open_page: Callable[..., Visit], book: Path) -> None:
+    visit = open_page(book / "notebooks/03_elbo.html", width=1280)
+    page = visit.page
+    page.wait_for_function("document.querySelector('[data-widget=derivation_desk] > div')?.__vae")
+    link = page.get_by_role("link", name="Derive it at the desk")
+    assert link.count() == 1
+    name = link.get_attribute("href").split("sheet:")[1]
+    link.click()
+    desk = "document.querySelector('[data-widget=derivation_desk] > div')"
+    page.wait_for_function(f"{desk}?.__vae?.state().sheet === '{name}'")
+    shown = page.locator("[data-widget=derivation_desk]").bounding_box()
+    assert shown is not None
+    assert -shown["height"] < shown["y"] < 900
+    # Every other exercise leads to its notebook, which is there.
+    for other in page.locator(".vae-do-it a", has_text="Fetch the notebook").all():
+        assert (book / "notebooks" / other.get_attribute("href")).resolve().is_file()
+    visit.check()

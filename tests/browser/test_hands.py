@@ -17,7 +17,7 @@ KIND = re.compile(r'<div class="vae-static" data-widget="(\w+)"')
 WHERE: dict[str, str] = {}
 for _page in PAGES:
     for _kind in KIND.findall((BOOK / _page).read_text("utf-8")):
-        if _page.startswith("notebooks/"):
+        if _page.startswith("notebooks/") or _page == "book/index.html":
             WHERE.setdefault(_kind, _page)
 KINDS = {
     getattr(widgets, name).NAME

@@ -152,7 +152,8 @@ def test_phone_cuts_nothing_off(browser: Browser, name: str) -> None:
     page.wait_for_timeout(400)  # formulas are fitted once they are drawn
     cut = page.evaluate(CUT)
     figures = page.evaluate(
-        "() => [...document.querySelectorAll('.bd-article .cell_output > img:not(.vae-still)')]"
+        "() => [...document.querySelectorAll('.bd-article .vae-drawn img')]"
+        ".filter((figure) => figure.getClientRects().length)"
         ".map((figure) => figure.getBoundingClientRect().width)"
     )
     page.context.close()

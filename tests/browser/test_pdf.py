@@ -156,7 +156,9 @@ def test_equations_and_figures_of_a_chapter_are_there(name: str) -> None:
         objects = reader().pages[number]["/Resources"].get("/XObject")
         entries = objects.get_object().values() if objects is not None else ()
         drawn += sum(entry.get_object().get("/Subtype") == "/Image" for entry in entries)
-    assert drawn >= len(article.select("img"))
+    assert drawn >= len(article.select("img:not(.vae-in-dark)"))
+    for caption in article.select("figure .caption-number"):
+        assert caption.get_text().strip() in words
     # Every widget is its picture, every answer of a quiz has its reply.
     for reply in article.select(".vae-quiz .feedback"):
         assert " ".join(reply.get_text().split()[:3]) in words

@@ -64,6 +64,8 @@ def widget(name: str) -> tuple[BrowserWidget, dict[str, Any]]:
         return widgets.DrawAndEncode(m["vae"], m["test"]), m
     if name == "LatentExplorer":
         return widgets.LatentExplorer(m["models"], m["test"]), m
+    if name == "Opening":
+        return widgets.Opening(m["models"], m["test"]), m
     if name == "SigmaExplorer":
         return widgets.SigmaExplorer([*m["of_sigma"].values()], m["test"]), m | {
             "models": m["of_sigma"]
@@ -162,6 +164,10 @@ def _decoded(n: dict[str, Any]) -> dict[str, Any]:
     return {"decoded": n["decoded"].flatten()}
 
 
+def _opened(n: dict[str, Any]) -> dict[str, Any]:
+    return {"decoded": n["decoded"].flatten(), "code": n["code"]}
+
+
 # The page's networks have weights of 8 bits: what they decode differs in the third digit.
 ROUNDED = 5e-3
 CASES = [
@@ -185,6 +191,7 @@ CASES = [
     Case("ConditionalExplorer", "mode:completions;digit:2;seed:77", _conditional, ROUNDED),
     Case("DrawAndEncode", "noise:1,-1", _drawn, ROUNDED),
     Case("LatentExplorer", "z:1,2;model_name:AE", _decoded, ROUNDED),
+    Case("Opening", "z:1,2;model_name:AE", _opened, ROUNDED),
     Case("SigmaExplorer", "sigma:1;digit:4;z:-0.5,0.25", _traded, ROUNDED),
 ]
 

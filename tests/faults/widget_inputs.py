@@ -318,6 +318,7 @@ mapping = st.one_of(
 )  # fmt: skip
 WITH_MODELS: dict[str, st.SearchStrategy[Call]] = {
     "LatentExplorer": calling(widgets.LatentExplorer, mapping, some_data),
+    "Opening": calling(widgets.Opening, mapping, some_data, st.one_of(st.none(), junk)),
     "DrawAndEncode": calling(widgets.DrawAndEncode, model_of(), some_data),
     "DrawAndEncode, a VAE": calling(widgets.DrawAndEncode, model_of("VAE", "Named"), right_data),
     "SigmaExplorer": calling(
@@ -416,6 +417,7 @@ def living(name: str) -> Any:
     makes: dict[str, Call] = {
         "DerivationDesk": lambda: widgets.DerivationDesk(["elbo-two-terms"], ["elbo_chain"]),
         "LatentExplorer": lambda: widgets.LatentExplorer({"VAE": vae}, digits),
+        "Opening": lambda: widgets.Opening({"VAE": vae}, digits),
         "DrawAndEncode": lambda: widgets.DrawAndEncode(vae, digits),
         "SigmaExplorer": lambda: widgets.SigmaExplorer(sigmas, digits),
         "BitsExplorer": lambda: widgets.BitsExplorer(vae, bits, "ab", samples=4),

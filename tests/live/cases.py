@@ -100,6 +100,11 @@ CASES: dict[str, Case] = {
     "MapExplorer": Case(
         "widgets.MapExplorer()", arrow("Point A in z-space"), "points", "chosen", 2
     ),
+    "Opening": Case(
+        "widgets.Opening("
+        "{'AE': Autoencoder(hidden=(16,), seed=1).eval(), 'VAE': vae()}, few)",
+        press("Draw 20 from the prior"), "draws", "z", [0.5, -1.25],
+    ),
     "PosteriorExplorer": Case(
         "widgets.PosteriorExplorer()", press("Best Gaussian"), "best", "x", 0.75
     ),

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from vae_core.distributions import DiagonalGaussian
@@ -35,7 +36,11 @@ def spoil(posterior: DiagonalGaussian, shift: float = 0.0, scale: float = 1.0) -
 
 @torch.no_grad()
 def account(
-    model: VAE, x: Tensor, posterior: DiagonalGaussian | None = None, *, noise: Tensor
+    model: VAE,
+    x: Float[Tensor, " batch *shape"],
+    posterior: DiagonalGaussian | None = None,
+    *,
+    noise: Float[Tensor, "*samples batch latent"],
 ) -> Account:
     """The two-part code of images ``x`` [batch, *shape], in bits, with Q = ``posterior``.
 

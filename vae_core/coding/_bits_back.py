@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Shaped
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr, ndtri
 from torch import Tensor
@@ -266,7 +267,7 @@ def _pop_pixels(stack: Stack, networks: _Networks, parts: list[Floats]) -> Ints:
 # ---- the two directions -----------------------------------------------------------------------
 
 
-def compress(model: VAE, images: Tensor, *, bins: int = BINS) -> bytes:
+def compress(model: VAE, images: Shaped[Tensor, " n *shape"], *, bins: int = BINS) -> bytes:
     """``images`` as bytes, from which :func:`decompress` restores them bit for bit.
 
     ``images``: uint8 [n, *shape], n >= 1: 0 and 1 for a Bernoulli model, 0 to 255 for one of grey
@@ -310,7 +311,7 @@ def compress(model: VAE, images: Tensor, *, bins: int = BINS) -> bytes:
     return content + struct.pack("<I", zlib.crc32(content))
 
 
-def decompress(model: VAE, content: bytes) -> Tensor:
+def decompress(model: VAE, content: bytes) -> Shaped[Tensor, " n *shape"]:
     """The images, uint8 [n, *shape], that :func:`compress` made into ``content`` with ``model``.
 
     Raises :class:`DamagedStream`, a ``ValueError``, if the bytes were changed or cut, or do not

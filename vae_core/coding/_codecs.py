@@ -10,11 +10,12 @@ import math
 
 import numpy as np
 import torch
+from jaxtyping import Shaped
 from PIL import Image, features
 from torch import Tensor
 
 
-def general_purpose(images: Tensor) -> dict[str, float]:
+def general_purpose(images: Shaped[Tensor, "n 1 height width"]) -> dict[str, float]:
     """Bits a pixel that gzip, bz2, xz, PNG and lossless WebP take for ``images``, by name.
 
     ``images``: uint8 [n, 1, height, width]; black-and-white ones, all 0 or 1, are packed to eight

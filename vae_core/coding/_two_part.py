@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from vae_core import _check
@@ -25,7 +26,7 @@ class TwoPart(NamedTuple):
     places: Tensor
 
 
-def bin_medians(count: int) -> Tensor:
+def bin_medians(count: int) -> Float[Tensor, " count"]:
     """The medians of ``count`` bins of equal mass under N(0, 1): float64 [count]."""
     count = _check.whole("count", count)
     middle = torch.arange(count, dtype=torch.float64, device="cpu") + 0.5
@@ -33,7 +34,9 @@ def bin_medians(count: int) -> Tensor:
 
 
 @torch.no_grad()
-def two_parts(model: VAE, x: Tensor, bins: Sequence[int], *, sweeps: int = 0) -> TwoPart:
+def two_parts(
+    model: VAE, x: Float[Tensor, " batch *shape"], bins: Sequence[int], *, sweeps: int = 0
+) -> TwoPart:
     """The plain two-part code of images ``x`` [batch, *shape] in the likelihood's range.
 
     Latent i is cut into ``bins[i]`` bins of equal prior mass; telling one takes log2(bins[i]) bits,

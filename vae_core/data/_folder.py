@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Integer, Shaped
 from torch import Tensor
 
 from vae_core.data._picture import path_in_words, read_picture
@@ -185,7 +186,7 @@ def _split(folder: Path, split: str) -> tuple[tuple[str, ...], list[Sample]]:
 
 def image_folder(
     folder: Path, split: str, size: int, channels: int
-) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+) -> tuple[Shaped[Tensor, "n channels size size"], Integer[Tensor, " n"], tuple[str, ...]]:
     """Images of a folder, resized to ``size`` x ``size``: uint8 [n, channels, size, size].
 
     ``folder/train`` with ``folder/val`` (or ``valid``, ``validation``, ``dev``), ``folder/test``,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Integer, Shaped
 from torch import Tensor
 
 from vae_core import _cache
@@ -94,7 +95,7 @@ def parse_idx(content: bytes) -> Tensor:
     return torch.from_numpy(values.reshape(shape).copy())
 
 
-def tensors(split: str, root: Path) -> tuple[Tensor, Tensor]:
+def tensors(split: str, root: Path) -> tuple[Shaped[Tensor, "n 1 28 28"], Integer[Tensor, " n"]]:
     """Images uint8 [n, 1, 28, 28] and labels int64 [n] of a split ("train" or "test")."""
     prefix = _PREFIX[split]
     images = parse_idx(content(f"{prefix}-images-idx3-ubyte", root))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from jaxtyping import Float, Integer, Shaped
 from torch import Tensor
 
 from vae_core import _check
@@ -13,7 +14,7 @@ from vae_core._tensors import as_tensor, drawing
 MODES = ("dynamic", "fixed", "threshold")
 
 
-def to_float(images: Tensor) -> Tensor:
+def to_float(images: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """uint8 images, any shape, as float32 in [0, 1] (a byte divided by 255).
 
     ``images`` may be an array or a list of them, too. Raises ``ValueError`` for any other dtype.
@@ -25,12 +26,12 @@ def to_float(images: Tensor) -> Tensor:
 
 
 def binarize(
-    images: Tensor,
+    images: Shaped[Tensor, "*shape"],
     mode: str = "dynamic",
     *,
     seed: int | None = None,
     generator: torch.Generator | None = None,
-) -> Tensor:
+) -> Float[Tensor, "*shape"]:
     """Black-and-white pixels, float32 in {0, 1}, same shape as ``images``.
 
     ``images`` is uint8, or float in [0, 1]; a pixel's value is its probability of being 1.
@@ -85,7 +86,7 @@ def batches(
     generator: torch.Generator | None = None,
     device: torch.device | str = "cpu",
     shuffle: bool = True,
-) -> Iterator[Tensor]:
+) -> Iterator[Integer[Tensor, " batch"]]:
     """Index tensors, int64 [<= batch_size], on ``device``, that together name 0 .. n-1 once each.
 
     The order comes from ``generator`` (a CPU generator, so that every device sees the same order).

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float, Shaped
 from PIL import Image
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from vae_core._tensors import as_tensor, wide
 from vae_core.evaluation._estimate import Estimate
 
 
-def auroc(inside: Tensor, outside: Tensor) -> Estimate:
+def auroc(inside: Shaped[Tensor, " m"], outside: Shaped[Tensor, " n"]) -> Estimate:
     """The probability that a score of ``inside`` [m] exceeds one of ``outside`` [n]; ties half.
 
     It is the area under the receiver operating characteristic: 1 for perfect order, ½ for none, and
@@ -36,7 +37,7 @@ def auroc(inside: Tensor, outside: Tensor) -> Estimate:
     return _area(_share_below(a, b), 1 - _share_below(b, a))
 
 
-def _share_below(scores: Tensor, others: Tensor) -> Tensor:
+def _share_below(scores: Shaped[Tensor, " k"], others: Shaped[Tensor, " n"]) -> Float[Tensor, " k"]:
     """For each score the share of ``others`` below it, ties half: [k]."""
     ordered = others.sort().values
     below = torch.searchsorted(ordered, scores) + torch.searchsorted(ordered, scores, right=True)
@@ -67,7 +68,7 @@ def _png(image: Tensor) -> int:
 _COMPRESSORS: dict[str, Callable[[Tensor], int]] = {"zlib": _zlib, "xz": _xz, "png": _png}
 
 
-def compressed_bits(images: Tensor, by: str = "zlib") -> Tensor:
+def compressed_bits(images: Shaped[Tensor, " n *shape"], by: str = "zlib") -> Float[Tensor, " n"]:
     """How many bits a compressor takes for each of ``images``, uint8 [n, *shape]: float64 [n].
 
     ``by``: "zlib" (level 9), "xz" (LZMA2) or "png" (grey, the rows of all channels one below the

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution, Normal
 
@@ -34,11 +35,11 @@ def _factor(name: str, covariance: Tensor, k: int) -> Tensor:
 
 
 def gaussian_divergence(
-    mean: Tensor,
-    covariance: Tensor,
-    other_mean: Tensor | None = None,
-    other_covariance: Tensor | None = None,
-) -> Tensor:
+    mean: Float[Tensor, "*batch k"],
+    covariance: Float[Tensor, "*_ k k"],
+    other_mean: Float[Tensor, "*_ k"] | None = None,
+    other_covariance: Float[Tensor, "*_ k k"] | None = None,
+) -> Float[Tensor, "*batch"]:
     """D[N(mean, covariance) || N(other_mean, other_covariance)] in nats: [...].
 
     Means are [..., k], covariances [..., k, k], full. The second Gaussian is N(0, I) where nothing
@@ -68,7 +69,7 @@ def gaussian_divergence(
     return 0.5 * (quadratic - k) + half_log_det(other) - half_log_det(factor)
 
 
-def divergence_on_line(q: Density, p: Density, low: float, high: float) -> Tensor:
+def divergence_on_line(q: Density, p: Density, low: float, high: float) -> Float[Tensor, " n"]:
     """D[Q || P] in nats for two densities of one variable, by the trapezoidal rule: a scalar.
 
     ``q`` and ``p`` give the *log* density at points [n], float64. ``low`` and ``high`` must enclose

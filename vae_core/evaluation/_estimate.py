@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from vae_core import _check
@@ -34,7 +35,7 @@ class Estimate(NamedTuple):
         return f"{value} ± {error}"
 
 
-def mean_estimate(values: Tensor) -> Estimate:
+def mean_estimate(values: Shaped[Tensor, " n"]) -> Estimate:
     """The mean of independent ``values`` [n] with its standard error; n >= 2.
 
     Raises ``ValueError`` for another shape, or values that are not finite.
@@ -49,7 +50,7 @@ def mean_estimate(values: Tensor) -> Estimate:
     return Estimate(spread.mean().item(), (spread.std() / math.sqrt(len(values))).item())
 
 
-def blocks_of(rows: Tensor, blocks: int) -> list[Tensor]:
+def blocks_of(rows: Shaped[Tensor, " n *d"], blocks: int) -> list[Tensor]:
     """``rows`` [n, d] in ``blocks`` parts of equal size (at most blocks - 1 rows are left out)."""
     blocks = _check.whole("blocks", blocks, least=2)
     size = len(rows) // blocks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from vae_core import _check
@@ -20,14 +21,14 @@ CHUNK = 1000  # images decoded at a time
 @torch.inference_mode(False)  # it needs gradients, whatever the caller's mode is
 def posterior_gradients(
     model: VAE,
-    x: Tensor,
+    x: Float[Tensor, " batch *shape"],
     draws: int,
     *,
     samples: int = 1,
     gradient: str = "path-wise",
     baseline: RunningBaseline | str | None = None,
     generator: torch.Generator | None = None,
-) -> Tensor:
+) -> Float[Tensor, "draws batch parameters"]:
     """Independent estimates of d E_Q[log P(X|z)] / d (mean, log sigma), in nats per unit.
 
     ``x``: [batch, *shape]. Returns [draws, batch, 2 * latent], the mean's components first; each

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from vae_core import _check
@@ -94,7 +95,11 @@ def _mean_norm(traces: list[_Trace]) -> float:
 
 @torch.inference_mode(False)  # it needs gradients, whatever the caller's mode is
 def gradient_variance(
-    model: VAE, images: Tensor, *, blocks: int = 10, generator: torch.Generator | None = None
+    model: VAE,
+    images: Shaped[Tensor, " n *shape"],
+    *,
+    blocks: int = 10,
+    generator: torch.Generator | None = None,
 ) -> dict[str, GradientVariance]:
     """The two sources of noise in the ELBO's gradient, for "decoder" and for "encoder".
 
@@ -228,7 +233,14 @@ class ScalarVAE(NamedTuple):
         draws = w**4 * t2 * c2 / (s2 * s2)
         return GradientLaw(slope * c2, slope * c2, 2 * (slope * c2) ** 2, draws)
 
-    def estimate(self, x: Tensor, noise: Tensor, parameter: str, *, hold_z: bool = False) -> Tensor:
+    def estimate(
+        self,
+        x: Float[Tensor, " batch"],
+        noise: Float[Tensor, "draws batch"],
+        parameter: str,
+        *,
+        hold_z: bool = False,
+    ) -> Float[Tensor, ""]:
         """The estimate that a batch ``x`` [batch] with ``noise`` [draws, batch] gives: []."""
         _check_parameter(parameter)
         w, s, a, t, _ = map(float, self)

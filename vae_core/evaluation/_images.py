@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from vae_core import _check
@@ -23,7 +24,7 @@ _NUMBERS_ON_CPU, _NUMBERS_ELSEWHERE = 2**20, 2**25
 _FAR = 10.0
 
 
-def as_images(images: Any) -> Tensor:
+def as_images(images: Any) -> Shaped[Tensor, " n *shape"]:
     """``images`` [n, *shape] as a tensor, uint8 or floating (bool as black and white in uint8).
 
     Raises ``ValueError`` unless there is at least one image, of such a dtype, without NaN.
@@ -40,7 +41,7 @@ def as_images(images: Any) -> Tensor:
     return images
 
 
-def image_chunks(model: nn.Module, images: Any, size: int) -> Iterator[Tensor]:
+def image_chunks(model: nn.Module, images: Any, size: int) -> Iterator[Float[Tensor, " n *shape"]]:
     """``images`` [n, *shape] as the model takes them, ``size`` at a time.
 
     uint8 becomes float in [0, 1], every byte over 255. Bytes that are all 0 or 1 are black and

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from vae_core import _check
@@ -71,7 +72,7 @@ class _Blocks:
         # Sum of the blocks' values, and of their squared differences from their mean.
         self.sum = self.spread = torch.zeros((), dtype=torch.float64, device="cpu")
 
-    def add(self, log_weights: Tensor) -> None:
+    def add(self, log_weights: Float[Tensor, "draws n"]) -> None:
         """``log_weights`` [draws, n], in the order of the draws."""
         if self.open is not None:
             head, log_weights = log_weights.tensor_split([self.k - self.filled])
@@ -121,7 +122,9 @@ def check_sweep(samples: int, sweep: Iterable[int]) -> tuple[int, tuple[int, ...
     return samples, ks
 
 
-def log_mean(parts: Iterator[Tensor], samples: int, sweep: tuple[int, ...]) -> LogLikelihood:
+def log_mean(
+    parts: Iterator[Float[Tensor, "draws n"]], samples: int, sweep: tuple[int, ...]
+) -> LogLikelihood:
     """Read log weights, [draws, n] at a time and ``samples`` draws in all; keep sums alone."""
     blocks = {k: _Blocks(k) for k in sweep}
     total = squares = torch.tensor(-math.inf, dtype=torch.float64, device="cpu")

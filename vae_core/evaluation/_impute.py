@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from vae_core import _check
@@ -33,7 +34,7 @@ class Imputation(NamedTuple):
     acceptance: Tensor
 
 
-def _mask(observed: Tensor, images: Tensor) -> Tensor:
+def _mask(observed: Tensor, images: Shaped[Tensor, " n *shape"]) -> Bool[Tensor, " n *shape"]:
     """``observed`` as bool [n, *shape]."""
     observed = as_tensor("observed", observed)
     if observed.dtype != torch.bool:
@@ -51,8 +52,8 @@ def _mask(observed: Tensor, images: Tensor) -> Tensor:
 @torch.no_grad()
 def impute(
     model: VAE,
-    images: Tensor,
-    observed: Tensor,
+    images: Shaped[Tensor, " n *shape"],
+    observed: Bool[Tensor, "*_"],
     *,
     chains: int = 8,
     steps: int = 100,
@@ -142,7 +143,12 @@ class Coverage(NamedTuple):
     ideal: float
 
 
-def coverage(draws: Tensor, images: Tensor, observed: Tensor, level: float = 0.9) -> Coverage:
+def coverage(
+    draws: Float[Tensor, "n batch *shape"],
+    images: Shaped[Tensor, " batch *shape"],
+    observed: Bool[Tensor, "*_"],
+    level: float = 0.9,
+) -> Coverage:
     """The share of missing pixels that lie in the middle ``level`` of their draws.
 
     ``draws`` [n, batch, *shape], ``images`` [batch, *shape], ``observed`` as for :func:`impute`.
@@ -185,8 +191,11 @@ def coverage(draws: Tensor, images: Tensor, observed: Tensor, level: float = 0.9
 
 @torch.no_grad()
 def fill_by_neighbours(
-    images: Tensor, observed: Tensor, reference: Tensor, neighbours: int = 1
-) -> Tensor:
+    images: Shaped[Tensor, " n *shape"],
+    observed: Bool[Tensor, "*_"],
+    reference: Shaped[Tensor, " m *shape"],
+    neighbours: int = 1,
+) -> Float[Tensor, " n *shape"]:
     """Fill missing pixels from the ``neighbours`` images of ``reference`` nearest by the others.
 
     ``images`` [n, *shape], ``reference`` [m, *shape], floating; ``observed`` bool [n, *shape] or

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vae_core import _check
@@ -18,7 +19,9 @@ from vae_core.models import VAE, Autoencoder
 from vae_core.models._latent import cpu_noise
 
 
-def latent_samples(model: Autoencoder | VAE, images: Tensor, *, seed: int = 0) -> Tensor:
+def latent_samples(
+    model: Autoencoder | VAE, images: Shaped[Tensor, " n *shape"], *, seed: int = 0
+) -> Float[Tensor, "n latent"]:
     """One z for each image, [n, latent]: a draw from Q(z|X) for a VAE, the code for an autoencoder.
 
     ``images``: uint8 or float [n, *shape], all of them encoded in chunks.
@@ -58,7 +61,7 @@ def _check_codes(codes: Tensor) -> Tensor:
     return wide(codes)
 
 
-def moments(codes: Tensor) -> Moments:
+def moments(codes: Float[Tensor, "n latent"]) -> Moments:
     """Mean and covariance of ``codes`` [n, latent], in float64."""
     codes = _check_codes(codes)
     # torch.cov of a single latent dimension is a scalar: the reshape gives it back its matrix form.
@@ -66,7 +69,7 @@ def moments(codes: Tensor) -> Moments:
     return Moments(codes.mean(0), torch.cov(codes.T).reshape(latent, latent))
 
 
-def moment_divergence(codes: Tensor) -> float:
+def moment_divergence(codes: Float[Tensor, "n latent"]) -> float:
     """D[N(m, C) || N(0, I)] in nats, m and C the moments of ``codes`` [n, latent].
 
     The closed form (tr C + m'm - k - log det C) / 2: how far the codes' first two moments are from
@@ -89,7 +92,9 @@ def _mmd_squared(codes: Tensor, scale: float) -> Tensor:
     return within - 2 * across + prior
 
 
-def maximum_mean_discrepancy(codes: Tensor, *, scale: float = 1.0, blocks: int = 10) -> Estimate:
+def maximum_mean_discrepancy(
+    codes: Float[Tensor, "n latent"], *, scale: float = 1.0, blocks: int = 10
+) -> Estimate:
     """MMD^2 between ``codes`` [n, latent] and N(0, I) under a Gaussian kernel of width ``scale``.
 
     Gretton et al. 2012, lemma 6 (unbiased; may be slightly negative), with the expectations over
@@ -102,7 +107,7 @@ def maximum_mean_discrepancy(codes: Tensor, *, scale: float = 1.0, blocks: int =
 
 
 def sliced_wasserstein(
-    codes: Tensor, *, projections: int = 200, blocks: int = 10, seed: int = 0
+    codes: Float[Tensor, "n latent"], *, projections: int = 200, blocks: int = 10, seed: int = 0
 ) -> Estimate:
     """Sliced 2-Wasserstein distance between ``codes`` [n, latent] and N(0, I), in latent units.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from vae_core import _check
@@ -101,13 +102,13 @@ def _weight_parts(
 @torch.no_grad()
 def log_weights(
     model: VAE,
-    images: Tensor,
+    images: Shaped[Tensor, " n *shape"],
     samples: int = 1000,
     *,
     proposal: str | DiagonalGaussian = "posterior",
     chunk: int | None = None,
     seed: int = 0,
-) -> Tensor:
+) -> Float[Tensor, "samples n"]:
     """The weights themselves, log P(X, z) - log q(z) in nats and float64: [samples, n].
 
     All of them are held at once, for a picture of a few images; :func:`log_likelihood` sums the
@@ -124,7 +125,7 @@ def log_weights(
 @torch.no_grad()
 def log_likelihood(
     model: VAE,
-    images: Tensor,
+    images: Shaped[Tensor, " n *shape"],
     samples: int = 1000,
     *,
     sweep: Iterable[int] = (),
@@ -199,7 +200,7 @@ class RateDistortion(NamedTuple):
     mean_variance: Tensor
 
     @property
-    def elbo(self) -> Tensor:
+    def elbo(self) -> Float[Tensor, " n"]:
         """The bound of each image, in nats: [n]."""
         return -(self.rate + self.distortion)
 
@@ -211,21 +212,26 @@ class RateDistortion(NamedTuple):
         parts = {"rate": self.rate, "distortion": self.distortion, "elbo": self.elbo}
         return {name: mean_estimate(values) for name, values in parts.items()}
 
-    def active_by_variance(self, threshold: float = 0.01) -> Tensor:
+    def active_by_variance(self, threshold: float = 0.01) -> Bool[Tensor, " latent"]:
         """Which latents are used, bool [latent]: the variance of Q's mean exceeds ``threshold``.
 
         Burda et al. 2015, section 5.2, A_u = Cov_X(E_Q[u]) > 0.01.
         """
         return self.mean_variance > threshold
 
-    def active_by_kl(self, threshold: float = 0.01) -> Tensor:
+    def active_by_kl(self, threshold: float = 0.01) -> Bool[Tensor, " latent"]:
         """Which latents are used, bool [latent]: their mean KL exceeds ``threshold`` nats."""
         return self.kl_per_dimension > threshold
 
 
 @torch.no_grad()
 def rate_distortion(
-    model: VAE, images: Tensor, samples: int = 1, *, chunk: int | None = None, seed: int = 0
+    model: VAE,
+    images: Shaped[Tensor, " n *shape"],
+    samples: int = 1,
+    *,
+    chunk: int | None = None,
+    seed: int = 0,
 ) -> RateDistortion:
     """Rate and distortion of ``images`` [n, *shape], uint8 or float (Alemi et al. 2018, section 2).
 

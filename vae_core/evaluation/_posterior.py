@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vae_core import _check
@@ -42,7 +43,7 @@ class PosteriorGrid(NamedTuple):
     divergence: Tensor
     posterior_mass: Tensor
 
-    def prior_divergence(self) -> Tensor:
+    def prior_divergence(self) -> Float[Tensor, " n"]:
         """D[P(z|X) || P(z)] of each image, in nats: [n], a sum over the grid's points."""
         place = torch.cartesian_prod(self.second, self.first).flip(1)  # as log_density is laid out
         prior = DiagonalGaussian.standard(place).log_prob(place).to(self.log_density)
@@ -69,7 +70,7 @@ def _axes(limits: Pair | tuple[Pair, Pair]) -> tuple[Pair, Pair]:
     return (a, b), (c, d)
 
 
-def _log_trapezoid(low: float, high: float, count: int) -> Tensor:
+def _log_trapezoid(low: float, high: float, count: int) -> Float[Tensor, " count"]:
     """Log weights of the trapezoidal rule at ``count`` equal steps: [count]."""
     step = math.log((high - low) / (count - 1))
     weights = torch.full((count,), step, dtype=torch.float64, device="cpu")
@@ -80,7 +81,7 @@ def _log_trapezoid(low: float, high: float, count: int) -> Tensor:
 @torch.no_grad()
 def true_posterior_grid(
     model: VAE,
-    images: Tensor,
+    images: Shaped[Tensor, " n *shape"],
     limits: Pair | tuple[Pair, Pair] = (-5.0, 5.0),
     count: int = 200,
     *,
@@ -185,7 +186,9 @@ def _bounds(model: VAE, x: Tensor, q: DiagonalGaussian, noise: Tensor, rows: int
     return torch.cat([wide(given(q.rsample(part))).mean(0) for part in parts]) - wide(q.kl())
 
 
-def _difference(after: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+def _difference(
+    after: Float[Tensor, "pairs batch"], before: Float[Tensor, "pairs batch"]
+) -> tuple[Tensor, Tensor]:
     """Mean of paired differences [pairs, batch] and its standard error, each [batch]."""
     gain = after - before
     return gain.mean(0), gain.std(0) / math.sqrt(len(gain))
@@ -219,7 +222,7 @@ def _optimise(
 @torch.inference_mode(False)  # it needs gradients, whatever the caller's mode is
 def refine_posterior(
     model: VAE,
-    images: Tensor,
+    images: Shaped[Tensor, " n *shape"],
     steps: int = 200,
     learning_rate: float = 0.02,
     *,

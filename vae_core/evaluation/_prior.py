@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vae_core import _check
@@ -39,7 +40,9 @@ class PriorSampling(NamedTuple):
     largest_share: Tensor
 
 
-def _bernoulli_pairs(x: Tensor, output: Tensor) -> Tensor:
+def _bernoulli_pairs(
+    x: Float[Tensor, "images pixels"], output: Float[Tensor, "draws pixels"]
+) -> Float[Tensor, "draws images"]:
     """log P(x|output) of all pairs: x [images, pixels] of 0 and 1, output [draws, pixels] logits.
 
     softplus(a) is max(a, 0) + log(1 + exp(-|a|)); the second parts, being logarithms of numbers in
@@ -58,7 +61,9 @@ def _bernoulli_pairs(x: Tensor, output: Tensor) -> Tensor:
     return output @ x.T - normaliser[:, None]
 
 
-def _pairs(model: VAE, x: Tensor, z: Tensor) -> Tensor:
+def _pairs(
+    model: VAE, x: Float[Tensor, " images *shape"], z: Float[Tensor, "draws latent"]
+) -> Float[Tensor, "draws images"]:
     """log P(X|z) of every image x [images, *shape] at every z [draws, latent]: [draws, images]."""
     output = model.decode(z)
     if isinstance(model.likelihood, BernoulliLikelihood):
@@ -68,7 +73,12 @@ def _pairs(model: VAE, x: Tensor, z: Tensor) -> Tensor:
 
 @torch.no_grad()
 def prior_sampling(
-    model: VAE, images: Tensor, counts: Iterable[int], *, chunk: int | None = None, seed: int = 0
+    model: VAE,
+    images: Shaped[Tensor, " n *shape"],
+    counts: Iterable[int],
+    *,
+    chunk: int | None = None,
+    seed: int = 0,
 ) -> PriorSampling:
     """log P(X) of ``images`` [n, *shape] from P(X) = E[P(X|z)], z from P(z) = N(0, I), in nats.
 
@@ -140,7 +150,7 @@ class PriorDivergence(NamedTuple):
 @torch.no_grad()
 def prior_divergence(
     model: VAE,
-    images: Tensor,
+    images: Shaped[Tensor, " n *shape"],
     samples: int = 5000,
     *,
     proposal: str | DiagonalGaussian = "posterior",

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vae_core import _check
@@ -19,7 +20,9 @@ _CHUNK = 2000  # images in a classifier's or an autoencoder's batch
 
 
 @torch.no_grad()
-def classify(classifier: Classifier, images: Tensor) -> Tensor:
+def classify(
+    classifier: Classifier, images: Shaped[Tensor, " n *shape"]
+) -> Float[Tensor, "n classes"]:
     """Class probabilities of ``images`` (uint8 or float in [0, 1], [n, *shape]): [n, classes]."""
     classifier = ready("classify", classifier)
     return torch.cat(
@@ -28,7 +31,9 @@ def classify(classifier: Classifier, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def image_features(classifier: Classifier, images: Tensor) -> Tensor:
+def image_features(
+    classifier: Classifier, images: Shaped[Tensor, " n *shape"]
+) -> Float[Tensor, "n features"]:
     """Hidden features of ``images`` (uint8 or float, [n, *shape]): [n, features]."""
     classifier = ready("image_features", classifier, "features")
     return torch.cat(
@@ -36,7 +41,7 @@ def image_features(classifier: Classifier, images: Tensor) -> Tensor:
     )
 
 
-def frechet_distance(first: Tensor, second: Tensor) -> float:
+def frechet_distance(first: Float[Tensor, "n d"], second: Float[Tensor, "m d"]) -> float:
     """Fréchet distance between Gaussians fitted to two sets of features, [n, d] and [m, d].
 
     |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), in squared feature units (Heusel et al. 2017,
@@ -72,14 +77,16 @@ class PrecisionRecall(NamedTuple):
     recall: Estimate
 
 
-def _squared_distances(rows: Tensor, others: Tensor) -> Tensor:
+def _squared_distances(
+    rows: Float[Tensor, "n d"], others: Float[Tensor, "m d"]
+) -> Float[Tensor, "n m"]:
     """[n, d] and [m, d] in float64 to [n, m], by one matrix product."""
     cross = rows @ others.T
     squares = rows.square().sum(1)[:, None] + others.square().sum(1)
     return squares.sub_(cross.mul_(2)).clamp_(min=0)
 
 
-def _squared_radii(rows: Tensor, neighbours: int, chunk: int) -> Tensor:
+def _squared_radii(rows: Float[Tensor, "n d"], neighbours: int, chunk: int) -> Float[Tensor, " n"]:
     """Squared distance of each row to its k-th nearest other row: [n]."""
     radii = []
     for first, part in zip(range(0, len(rows), chunk), rows.split(chunk), strict=True):
@@ -101,7 +108,11 @@ def _share_within(rows: Tensor, centres: Tensor, squared_radii: Tensor, chunk: i
 
 
 def precision_recall(
-    real: Tensor, generated: Tensor, *, neighbours: int = 3, chunk: int = 500
+    real: Float[Tensor, "n d"],
+    generated: Float[Tensor, "m d"],
+    *,
+    neighbours: int = 3,
+    chunk: int = 500,
 ) -> PrecisionRecall:
     """Improved precision and recall of two sets of features, [n, d] and [m, d].
 
@@ -136,7 +147,9 @@ def precision_recall(
     )
 
 
-def nearest_distance(queries: Tensor, reference: Tensor, *, chunk: int = 500) -> Tensor:
+def nearest_distance(
+    queries: Shaped[Tensor, " n *_"], reference: Shaped[Tensor, " m *_"], *, chunk: int = 500
+) -> Float[Tensor, " n"]:
     """Euclidean distance from each query to its nearest reference: [n].
 
     ``queries`` [n, ...] and ``reference`` [m, ...] are floating and alike in all but their first
@@ -166,7 +179,9 @@ def nearest_distance(queries: Tensor, reference: Tensor, *, chunk: int = 500) ->
 
 
 @torch.no_grad()
-def reconstruction_error(model: Autoencoder | VAE, images: Tensor) -> Tensor:
+def reconstruction_error(
+    model: Autoencoder | VAE, images: Shaped[Tensor, " n *shape"]
+) -> Float[Tensor, " n"]:
     """Summed squared error between each image and its reconstruction from the mean code: [n].
 
     ``images``: uint8 or float in [0, 1], [n, *shape]; the error is in squared pixel units.

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vae_core import _check
@@ -75,7 +76,7 @@ def _thickness(x: Tensor) -> Tensor:
     return 2 * ink.double().sum((1, 2, 3)) / slope.double().sum((1, 2, 3)) / FINE
 
 
-def measure_strokes(images: Tensor) -> Strokes:
+def measure_strokes(images: Shaped[Tensor, "n 1 height width"]) -> Strokes:
     """Stroke weight, slant and width of images [n, 1, height, width] (uint8, or in [0, 1]).
 
     Weight: a stroke of length L and thickness w has the area wL and, where L is much longer than
@@ -97,8 +98,12 @@ def measure_strokes(images: Tensor) -> Strokes:
 
 
 def reshape_strokes(
-    images: Tensor, *, weight: float = 0.0, slant: float = 0.0, width: float = 1.0
-) -> Tensor:
+    images: Shaped[Tensor, "n 1 height width"],
+    *,
+    weight: float = 0.0,
+    slant: float = 0.0,
+    width: float = 1.0,
+) -> Float[Tensor, "n 1 height width"]:
     """Images with a heavier pen, more slant and more width, float32 [n, 1, height, width].
 
     Args:

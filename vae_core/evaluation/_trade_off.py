@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vae_core import _check
@@ -54,7 +55,9 @@ class TradeOff(NamedTuple):
 
 
 @torch.no_grad()
-def trade_off(model: VAE, images: Tensor, samples: int = 1, *, seed: int = 0) -> TradeOff:
+def trade_off(
+    model: VAE, images: Shaped[Tensor, " n *shape"], samples: int = 1, *, seed: int = 0
+) -> TradeOff:
     """Rate and squared error of ``images`` [n, *shape], uint8 or float; see :class:`TradeOff`.
 
     The squared error averages ``samples`` draws of z from Q(z|X) for each image. Against
@@ -103,7 +106,9 @@ def trade_off(model: VAE, images: Tensor, samples: int = 1, *, seed: int = 0) ->
 
 
 @torch.no_grad()
-def residual_variances(model: VAE, images: Tensor, count: int = 2, *, samples: int = 8) -> Tensor:
+def residual_variances(
+    model: VAE, images: Shaped[Tensor, " n *shape"], count: int = 2, *, samples: int = 8
+) -> Float[Tensor, " count"]:
     """The ``count`` largest eigenvalues of the covariance of what a VAE leaves of ``images``.
 
     The residual of an image is X - E_Q[mean(z)], the expectation averaged over ``samples`` draws;

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.patches import Ellipse, Patch
 from torch import Tensor
@@ -113,7 +114,7 @@ def two_ways_to_classify(
     return Picture(figure)
 
 
-def point_map(z: Tensor, x: Tensor) -> Picture:
+def point_map(z: Float[Tensor, "n 2"], x: Float[Tensor, "n 2"]) -> Picture:
     """Points z [n, 2] and their images x [n, 2], each in one colour for its direction from zero."""
     figure, axes = _subplots(2, 3.6)
     before, after = finite("z", z), finite("x", x)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Float
 from torch import Tensor
 
 from vae_core._plot import ACCENT, CLASSES, INK, finite
 from vae_core.figures._picture import Picture, _subplots
 
 
-def bit_bars(z: Tensor, x: Tensor, names: Sequence[str]) -> Picture:
+def bit_bars(z: Float[Tensor, " n"], x: Float[Tensor, " n"], names: Sequence[str]) -> Picture:
     """Stacked bars of bits, one for each name: ``z`` [n] below, ``x`` given z [n] above."""
     figure, axes = _subplots(1, 2.5)
     place, at = axes[0, 0], np.arange(len(names))
@@ -68,7 +69,7 @@ def bits_ledger(heights: Sequence[float], names: Sequence[str]) -> Picture:
     return Picture(figure)
 
 
-def dimension_bars(rate: Tensor, relied: Tensor) -> Picture:
+def dimension_bars(rate: Float[Tensor, " latent"], relied: Float[Tensor, " latent"]) -> Picture:
     """For each latent [latent]: its bits, and by how many X rises when noise takes its place."""
     figure, axes = _subplots(1, 2.5)
     place, at = axes[0, 0], np.arange(1, len(rate) + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vae_core import _check
@@ -22,7 +23,7 @@ def latent_maps(codes: Mapping[str, Tensor], labels: Tensor, classes: Sequence[s
     return Picture(figure)
 
 
-def tile(images: Tensor, columns: int) -> Tensor:
+def tile(images: Shaped[Tensor, "n 1 height width"], columns: int) -> Shaped[Tensor, "tall wide"]:
     """Images [n, 1, height, width] as one picture [rows * height, columns * width], row by row."""
     n, _, height, width = images.shape
     if _check.whole("columns", columns) and n % columns:
@@ -31,7 +32,7 @@ def tile(images: Tensor, columns: int) -> Tensor:
     return grid.permute(0, 2, 1, 3).reshape(n // columns * height, columns * width)
 
 
-def grid_of_latents(centre: Sequence[float], half: float, count: int) -> Tensor:
+def grid_of_latents(centre: Sequence[float], half: float, count: int) -> Float[Tensor, "cells 2"]:
     """A square lattice of latents, [count * count, 2], rows from the top (largest z_2) down."""
     x, y = (
         torch.linspace(start, end, count, dtype=torch.float32, device="cpu")

@@ -100,6 +100,6 @@ def posterior_maps(
             aspect="equal", xlabel="$z_1$",
         )  # fmt: skip
         place.locator_params(nbins=4)
-        place.tick_params(labelsize=7)
+        place.tick_params(labelsize=7.5)
     axes[1, 0].set_ylabel("$z_2$")
     return Picture(figure)

@@ -143,7 +143,7 @@ def plane_posteriors(cases: Sequence[PlanePosterior]) -> Picture:
             xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half),
             aspect="equal", xlabel="$z_1$",
         )  # fmt: skip
-        place.tick_params(labelsize=7)
+        place.tick_params(labelsize=7.5)
         # Two numbers an axis: a panel this small has no room for more.
         place.xaxis.set_major_locator(MaxNLocator(2))
         place.yaxis.set_major_locator(MaxNLocator(3))

@@ -40,7 +40,7 @@ def projections(points: Mapping[str, Tensor], labels: Tensor, classes: Sequence[
         (x, y), reach = (low + high) / 2, 0.54 * float((high - low).max())
         place.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), aspect="equal")
         place.set_title(name)
-        place.tick_params(labelsize=7, colors=INK, length=2)
+        place.tick_params(labelsize=7.5, colors=INK, length=2)
     return Picture(figure)
 
 

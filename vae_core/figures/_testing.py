@@ -43,7 +43,7 @@ def paths_through_a_vae() -> Picture:
             text = words[key] if key in used else "encoder\n(left out)"
             place.text(
                 x, y + 0.4, text, ha="center", va="center", fontsize=8.5,
-                color=INK if key in used else "#8a95a1",
+                color=INK if key in used else "#66717d",
                 bbox={"boxstyle": "round,pad=0.4", "fc": "white", "ec": tone, "ls": style},
             )  # fmt: skip
     return Picture(figure)
@@ -79,7 +79,7 @@ def bound_ladders(bounds: Mapping[str, Tensor]) -> Picture:
     order = np.argsort(-ladders[-1], kind="stable")
     where = range(len(order))
     stacked = np.stack([values[order] for values in ladders])
-    place.vlines(where, stacked.min(0), stacked.max(0), color="#c3ccd5", lw=1.2, zorder=0)
+    place.vlines(where, stacked.min(0), stacked.max(0), color="#a9b3bd", lw=1.2, zorder=0)
     for number, (name, values) in enumerate(zip(bounds, stacked, strict=True)):
         place.plot(where, values, "osD^"[number % 4], ms=4.5, color=CLASSES[number], label=name)
     place.set(xlabel="test digit, likeliest first", ylabel="nats", xticks=[])

@@ -147,7 +147,7 @@ def noise_diagram(mu: float = 1.0, sigma: float = 0.6) -> Picture:
         place.text(-4, base + 0.2, text, color=INK, fontsize=10)
         for tick in range(-3, 4):
             place.plot((tick, tick), (base - 0.05, base), color=INK, lw=0.8)
-            place.text(tick, base - 0.1, str(tick), ha="center", va="top", fontsize=7, color=INK)
+            place.text(tick, base - 0.1, str(tick), ha="center", va="top", fontsize=7.5, color=INK)
     place.annotate(
         "", (mu + sigma, -0.42), (mu, -0.42), arrowprops={"arrowstyle": "<->", "color": ACCENT}
     )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from vae_core import _check
@@ -34,13 +35,13 @@ class Classifier(nn.Module):
             self.hidden = nn.Linear(48 * quarter, 128)
             self.last = nn.Linear(128, classes)
 
-    def features(self, x: Tensor) -> Tensor:
+    def features(self, x: Float[Tensor, " batch *shape"]) -> Float[Tensor, "batch 128"]:
         """Images [batch, *shape] to non-negative features [batch, 128]."""
         check_images(x, self.shape, self.first.weight)
         h = F.relu(self.first(x))
         h = F.relu(self.second(h))
         return F.relu(self.hidden(h.flatten(1)))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, " batch *shape"]) -> Float[Tensor, "batch classes"]:
         """Images [batch, *shape] to class logits [batch, classes]."""
         return self.last(self.features(x))

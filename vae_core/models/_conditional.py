@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vae_core import _check
@@ -52,7 +53,7 @@ OBSERVED: dict[str, Callable[[int, int], Tensor]] = {
 }
 
 
-def _observed_mask(observed: str | Tensor, shape: tuple[int, ...]) -> Tensor:
+def _observed_mask(observed: str | Tensor, shape: tuple[int, ...]) -> Bool[Tensor, "*shape"]:
     """``observed`` as bool [*shape]. Raises ``ValueError`` if it names no part of such an image."""
     if isinstance(observed, str):
         if observed not in OBSERVED:
@@ -199,7 +200,7 @@ class CVAE(LatentModel):
             self._check_labels(condition)
         return condition
 
-    def _vector(self, condition: Tensor | int) -> Tensor:
+    def _vector(self, condition: Tensor | int) -> Float[Tensor, "batch k"]:
         """What the decoder sees of the condition: one-hot labels, or given pixels, [batch, k]."""
         condition = self._condition(condition)
         if self.classes is None:
@@ -217,7 +218,9 @@ class CVAE(LatentModel):
             raise ValueError(f"images {list(x.shape)} but {len(given)} conditions")
         return torch.where(self.observed, given, x)
 
-    def encode(self, x: Tensor, condition: Tensor | int) -> DiagonalGaussian:
+    def encode(
+        self, x: Float[Tensor, " batch *shape"], condition: Tensor | int
+    ) -> DiagonalGaussian:
         """The posterior Q(z|X, Y) of images ``x`` [batch, *shape]: [batch, latent].
 
         ``condition``: labels or images, [batch, ...] or [1, ...], or one int label. Given pixels
@@ -246,7 +249,9 @@ class CVAE(LatentModel):
             return gaussian_of(self.prior_network, self._merged(torch.zeros_like(given), given))
         return gaussian_of(self.prior_network, self._vector(condition))
 
-    def decode(self, z: Tensor, condition: Tensor | int) -> Tensor:
+    def decode(
+        self, z: Float[Tensor, "*batch latent"], condition: Tensor | int
+    ) -> Float[Tensor, "*batch channels height width"]:
         """Latents [..., batch, latent] and conditions [batch, ...] to the decoder's output.
 
         Returns [..., batch, channels, height, width]. One condition ([1, ...] or an int) serves any
@@ -263,12 +268,19 @@ class CVAE(LatentModel):
             )
         return self.decoder(torch.cat([z, vector.expand(*z.shape[:-1], -1)], -1))
 
-    def mean(self, z: Tensor, condition: Tensor | int) -> Tensor:
+    def mean(
+        self, z: Float[Tensor, "*batch latent"], condition: Tensor | int
+    ) -> Float[Tensor, "*batch channels height width"]:
         """Pixel means of P(X|z, Y), [..., batch, *shape]; given pixels are the condition's own."""
         mean = self.likelihood.mean(self.decode(z, condition))
         return mean if self.classes is not None else self._merged(mean, condition)
 
-    def log_likelihood(self, x: Tensor, z: Tensor, condition: Tensor | int) -> Tensor:
+    def log_likelihood(
+        self,
+        x: Float[Tensor, " batch *shape"],
+        z: Float[Tensor, "*draws batch latent"],
+        condition: Tensor | int,
+    ) -> Float[Tensor, "*draws batch"]:
         """log P(X|z, Y) in nats; x: [batch, *shape], z: [..., batch, latent]. Returns [..., batch].
 
         Where a part of the image is given, only the other pixels count.
@@ -281,18 +293,22 @@ class CVAE(LatentModel):
             x.flatten(1).index_select(1, target), output.flatten(-3).index_select(-1, target)
         )
 
-    def embed(self, x: Tensor, condition: Tensor | int) -> Tensor:
+    def embed(
+        self, x: Float[Tensor, " batch *shape"], condition: Tensor | int
+    ) -> Float[Tensor, "batch latent"]:
         """Codes [batch, latent]: the posterior's mean."""
         return self.encode(x, condition).mean
 
-    def forward(self, x: Tensor, condition: Tensor | int) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, " batch *shape"], condition: Tensor | int
+    ) -> Float[Tensor, " batch *shape"]:
         """Pixel means decoded from the posterior's mean, [batch, *shape]."""
         return self.mean(self.embed(x, condition), condition)
 
     @torch.no_grad()
     def generate(
         self, condition: Tensor | int, *, generator: torch.Generator | None = None
-    ) -> Tensor:
+    ) -> Float[Tensor, "batch channels height width"]:
         """Pixel means at one draw of z ~ P(z|Y) for each condition: [batch, *shape].
 
         ``generator`` lives on the CPU, so that every device draws the same noise.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from vae_core import _check
@@ -96,14 +97,14 @@ class LatentModel(nn.Module):
         if isinstance(self.likelihood, GaussianLikelihood):
             self.likelihood.for_shape(shape if event is None else event)
 
-    def check_images(self, x: Tensor) -> None:
+    def check_images(self, x: Float[Tensor, " batch *shape"]) -> None:
         """Raise ``ValueError`` unless ``x`` is [batch, *shape], batch >= 1, in the weights' dtype.
 
         Shapes and dtype only: the likelihood checks the pixels' values.
         """
         check_images(x, self.shape, self.encoder.mean.weight)
 
-    def check_latents(self, z: Tensor) -> None:
+    def check_latents(self, z: Float[Tensor, "*batch latent"]) -> None:
         """Raise ``ValueError`` unless ``z`` is [..., latent], of the weights' dtype and device."""
         weight = self.encoder.mean.weight
         check_like("z", z, weight)
@@ -152,7 +153,9 @@ class _Unconditional(LatentModel):
             spread=self.spread,
         )
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(
+        self, z: Float[Tensor, "*batch latent"]
+    ) -> Float[Tensor, "*batch channels height width"]:
         """Latents [..., latent] to the decoder's output [..., channels, height, width].
 
         ``channels`` is the image's, times the likelihood's ``outputs``.
@@ -160,15 +163,21 @@ class _Unconditional(LatentModel):
         self.check_latents(z)
         return self.decoder(z)
 
-    def mean(self, z: Tensor) -> Tensor:
+    def mean(
+        self, z: Float[Tensor, "*batch latent"]
+    ) -> Float[Tensor, "*batch channels height width"]:
         """Pixel means of P(X|z) at latents [..., latent]: [..., channels, height, width]."""
         return self.likelihood.mean(self.decode(z))
 
-    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+    def log_likelihood(
+        self, x: Float[Tensor, " batch *shape"], z: Float[Tensor, "*draws batch latent"]
+    ) -> Float[Tensor, "*draws batch"]:
         """log P(X|z) in nats; x: [batch, *shape], z: [..., batch, latent]. Returns [..., batch]."""
         return self.likelihood.log_prob(x, self.decode(z))
 
-    def generate(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
+    def generate(
+        self, n: int, *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "n channels height width"]:
         """Pixel means at n draws of z ~ N(0, I), encoder left out: [n, channels, height, width].
 
         ``generator`` lives on the CPU, so that every device draws the same z.
@@ -196,16 +205,16 @@ class Autoencoder(_Unconditional):
 
     spread = False
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Float[Tensor, " batch *shape"]) -> Float[Tensor, "batch latent"]:
         """Images [batch, *shape] to codes [batch, latent]."""
         self.check_images(x)
         return self.encoder.mean(self.encoder.trunk(x))
 
-    def embed(self, x: Tensor) -> Tensor:
+    def embed(self, x: Float[Tensor, " batch *shape"]) -> Float[Tensor, "batch latent"]:
         """Codes [batch, latent]: the same as ``encode``, under the name both models share."""
         return self.encode(x)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, " batch *shape"]) -> Float[Tensor, " batch *shape"]:
         """Reconstructed pixel means, [batch, *shape]."""
         return self.mean(self.encode(x))
 
@@ -218,15 +227,15 @@ class VAE(_Unconditional):
 
     spread = True
 
-    def encode(self, x: Tensor) -> DiagonalGaussian:
+    def encode(self, x: Float[Tensor, " batch *shape"]) -> DiagonalGaussian:
         """Images [batch, *shape] to the posterior Q(z|X), mean and log sigma [batch, latent]."""
         self.check_images(x)
         return gaussian_of(self.encoder, x)
 
-    def embed(self, x: Tensor) -> Tensor:
+    def embed(self, x: Float[Tensor, " batch *shape"]) -> Float[Tensor, "batch latent"]:
         """Codes [batch, latent]: the posterior's mean."""
         return self.encode(x).mean
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, " batch *shape"]) -> Float[Tensor, " batch *shape"]:
         """Pixel means decoded from the posterior's mean, [batch, *shape]."""
         return self.mean(self.embed(x))

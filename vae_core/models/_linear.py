@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from vae_core import _check
@@ -52,7 +53,7 @@ class LinearVAE(VAE):
     @torch.no_grad()
     def from_pca(
         cls,
-        images: Tensor,
+        images: Shaped[Tensor, "n channels height width"],
         latent_dim: int = 2,
         *,
         sigma: float | None = None,
@@ -123,7 +124,14 @@ class LinearVAE(VAE):
         assert isinstance(layer, nn.Linear)
         return layer
 
-    def _parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _parts(
+        self,
+    ) -> tuple[
+        Float[Tensor, "pixels latent"],
+        Float[Tensor, " pixels"],
+        Float[Tensor, ""],
+        Float[Tensor, "latent latent"],
+    ]:
         """W [pixels, latent], b [pixels], log sigma [] and M = W'W + sigma^2 I [latent, latent]."""
         w, b = self.linear_decoder.weight, self.linear_decoder.bias
         assert isinstance(self.likelihood, GaussianLikelihood)
@@ -131,7 +139,7 @@ class LinearVAE(VAE):
         identity = torch.eye(self.latent_dim, dtype=w.dtype, device=w.device)
         return w, b, log_sigma, w.T @ w + (2 * log_sigma).exp() * identity
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Float[Tensor, " batch *shape"]) -> Float[Tensor, " batch"]:
         """log P(X) of images ``x`` [batch, *shape], exactly, in nats: [batch].
 
         P(X) = N(b, WW' + sigma^2 I) (Tipping & Bishop 1999, section 3.1), by way of a matrix of the
@@ -148,7 +156,9 @@ class LinearVAE(VAE):
         log_det = 2 * free * log_sigma + 2 * factor.diagonal().log().sum()
         return -0.5 * (distance + log_det + len(b) * LOG_2PI)
 
-    def true_posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def true_posterior(
+        self, x: Float[Tensor, " batch *shape"]
+    ) -> tuple[Float[Tensor, "batch latent"], Float[Tensor, "latent latent"]]:
         """P(z|X): its mean [batch, latent], and its covariance [latent, latent], alike for all X.
 
         N(M^-1 W'(X - b), sigma^2 M^-1) with M = W'W + sigma^2 I (Tipping & Bishop 1999, section
@@ -175,7 +185,9 @@ class LinearVAE(VAE):
         spread.bias.copy_(log_sigma - 0.5 * m.diagonal().log())
 
 
-def _moments(images: Tensor, scale: float, correction: int) -> tuple[Tensor, Tensor]:
+def _moments(
+    images: Tensor, scale: float, correction: int
+) -> tuple[Float[Tensor, " pixels"], Float[Tensor, "pixels pixels"]]:
     """Mean [pixels] and covariance [pixels, pixels] of images, in float64, in two passes."""
     chunks = [chunk.flatten(1) for chunk in images.split(_CHUNK)]
     centre = torch.stack([wide(chunk).sum(0) for chunk in chunks]).sum(0) / len(images)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from vae_core import _check
@@ -93,8 +94,8 @@ class Encoder(nn.Module):
         self.mean = nn.Linear(width, latent_dim)
         self.log_sigma = nn.Linear(width, latent_dim) if spread else None
 
-    def trunk(self, x: Tensor) -> Tensor:
-        """[batch, channels, height, width] -> [batch, last hidden width]."""
+    def trunk(self, x: Float[Tensor, " batch *shape"]) -> Float[Tensor, "batch features"]:
+        """[batch, *shape], of ``pixels`` numbers an example -> [batch, last hidden width]."""
         act = ACTIVATIONS[self.activation]
         h = x.flatten(1)
         for layer in self.layers:
@@ -113,7 +114,9 @@ class Decoder(nn.Module):
         self.shape = tuple(shape)
         self.layers = _linears([latent_dim, *hidden, math.prod(shape)])
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(
+        self, z: Float[Tensor, "*batch latent"]
+    ) -> Float[Tensor, "*batch channels height width"]:
         """[..., latent] -> [..., channels, height, width]."""
         act = ACTIVATIONS[self.activation]
         *hidden, last = self.layers
@@ -152,7 +155,9 @@ class ConvEncoder(nn.Module):
         self.mean = nn.Linear(width, latent_dim)
         self.log_sigma = nn.Linear(width, latent_dim) if spread else None
 
-    def trunk(self, x: Tensor) -> Tensor:
+    def trunk(
+        self, x: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch features"]:
         """[batch, channels, height, width] -> [batch, last channels * height * width there]."""
         act = ACTIVATIONS[self.activation]
         for layer in self.layers:
@@ -183,7 +188,9 @@ class ConvDecoder(nn.Module):
                 nn.ConvTranspose2d(a, b, 3, stride=2, padding=1, output_padding=extra)
             )
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(
+        self, z: Float[Tensor, "*batch latent"]
+    ) -> Float[Tensor, "*batch channels height width"]:
         """[..., latent] -> [..., channels, height, width]."""
         act = ACTIVATIONS[self.activation]
         leading = z.shape[:-1]

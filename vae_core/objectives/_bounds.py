@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from vae_core import _check
@@ -24,9 +25,9 @@ class ELBO(NamedTuple):
     E_Q[log P(X|z)], kl is D[Q(z|X) || P(z)].
     """
 
-    reconstruction: Tensor
-    kl: Tensor
-    total: Tensor
+    reconstruction: Float[Tensor, "*batch"]
+    kl: Float[Tensor, "*batch"]
+    total: Float[Tensor, "*batch"]
 
 
 class RunningBaseline:
@@ -113,9 +114,9 @@ def _infer(
 def _draws(
     posterior: DiagonalGaussian,
     samples: int,
-    noise: Tensor | None,
+    noise: Float[Tensor, "samples batch latent"] | None,
     generator: torch.Generator | None,
-) -> Tensor:
+) -> Float[Tensor, "samples batch latent"]:
     """Noise [samples, batch, latent] from N(0, I), unless it is given."""
     mean = posterior.mean
     shape = (samples, *mean.shape)
@@ -141,8 +142,11 @@ def check_gradient(gradient: str, baseline: Baseline, samples: int) -> None:
 
 
 def _with_score(
-    log_p: Tensor, z: Tensor, posterior: DiagonalGaussian, baseline: Baseline
-) -> Tensor:
+    log_p: Float[Tensor, "samples batch"],
+    z: Float[Tensor, "samples batch latent"],
+    posterior: DiagonalGaussian,
+    baseline: Baseline,
+) -> Float[Tensor, "samples batch"]:
     """``log_p`` [samples, batch], with the score-function gradient by the posterior added.
 
     The value is unchanged; the gradient gains (log P(X|z) - baseline) d log Q(z|X) for each draw.
@@ -158,10 +162,10 @@ def _with_score(
 
 def elbo(
     model: VAE | CVAE,
-    x: Tensor,
+    x: Float[Tensor, " batch *shape"],
     samples: int = 1,
     *,
-    noise: Tensor | None = None,
+    noise: Float[Tensor, "samples batch latent"] | None = None,
     generator: torch.Generator | None = None,
     validate: bool = True,
     condition: Tensor | None = None,
@@ -212,14 +216,14 @@ def elbo(
 
 def log_weights(
     model: VAE | CVAE,
-    x: Tensor,
+    x: Float[Tensor, " batch *shape"],
     samples: int = 1,
     *,
-    noise: Tensor | None = None,
+    noise: Float[Tensor, "samples batch latent"] | None = None,
     generator: torch.Generator | None = None,
     validate: bool = True,
     condition: Tensor | None = None,
-) -> Tensor:
+) -> Float[Tensor, "samples batch"]:
     """log P(X|z) + log P(z) - log Q(z|X) at ``samples`` draws of z from Q, in nats.
 
     Returns [samples, batch]. Arguments and errors as for :func:`elbo`.
@@ -237,14 +241,14 @@ def log_weights(
 
 def importance_weighted_bound(
     model: VAE | CVAE,
-    x: Tensor,
+    x: Float[Tensor, " batch *shape"],
     samples: int,
     *,
-    noise: Tensor | None = None,
+    noise: Float[Tensor, "samples batch latent"] | None = None,
     generator: torch.Generator | None = None,
     validate: bool = True,
     condition: Tensor | None = None,
-) -> Tensor:
+) -> Float[Tensor, " batch"]:
     """The bound on log P(X) of ``samples`` draws, in nats: [batch] (Burda et al. 2015, equation 8).
 
     log of the mean of exp(:func:`log_weights`), by log-sum-exp. Its expectation is the ELBO's at
@@ -258,7 +262,7 @@ def importance_weighted_bound(
     return weights.logsumexp(0) - math.log(len(weights))
 
 
-def exact_elbo(model: LinearVAE, x: Tensor) -> ELBO:
+def exact_elbo(model: LinearVAE, x: Float[Tensor, " batch *shape"]) -> ELBO:
     """The ELBO of a linear VAE with no draws, in nats, in its parts: each [batch].
 
     E_Q ||X - Wz - b||^2 = ||X - Wm - b||^2 + sum of the columns' squared norms times Q's

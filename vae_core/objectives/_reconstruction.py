@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Integer, Shaped
 from torch import Tensor
 
 from vae_core import _check
@@ -40,7 +41,9 @@ class MaskingNoise:
     def __post_init__(self) -> None:
         _check_fraction(self.fraction)
 
-    def __call__(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(
+        self, x: Float[Tensor, "*shape"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "*shape"]:
         """Corrupted images, same shape as ``x``."""
         return torch.where(_uniform(x, generator) < self.fraction, torch.zeros_like(x), x)
 
@@ -57,7 +60,9 @@ class SaltAndPepper:
     def __post_init__(self) -> None:
         _check_fraction(self.fraction)
 
-    def __call__(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(
+        self, x: Float[Tensor, "*shape"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "*shape"]:
         """Corrupted images, same shape as ``x``."""
         uniform = _uniform(x, generator)
         coin = (uniform < 0.5 * self.fraction).to(x.dtype)
@@ -77,7 +82,9 @@ class GaussianNoise:
         if not _check.real(self.sigma) >= 0:
             raise ValueError(f"sigma must be a number of at least 0; got {self.sigma!r}")
 
-    def __call__(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(
+        self, x: Float[Tensor, "*shape"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "*shape"]:
         """Corrupted images, same shape as ``x``; they may leave [0, 1]."""
         with drawing(generator, x.device, "images"):
             noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
@@ -86,12 +93,12 @@ class GaussianNoise:
 
 def reconstruction(
     model: Autoencoder,
-    x: Tensor,
+    x: Float[Tensor, " batch *shape"],
     *,
     validate: bool = True,
     corruption: Corruption | None = None,
     generator: torch.Generator | None = None,
-) -> Tensor:
+) -> Float[Tensor, " batch"]:
     """log P(X|z) in nats at the autoencoder's own code z of each image: [batch].
 
     With a ``corruption``, z is the code of the corrupted image, drawn from ``generator``, and X
@@ -110,12 +117,12 @@ def reconstruction(
 @torch.no_grad()
 def set_sigma(
     model: VAE | CVAE | Autoencoder,
-    images: Tensor,
-    labels: Tensor | None = None,
+    images: Shaped[Tensor, " n *shape"],
+    labels: Integer[Tensor, " n"] | None = None,
     *,
     generator: torch.Generator | None = None,
     batch_size: int = 1000,
-) -> Tensor:
+) -> Float[Tensor, "*event"]:
     """Set a Gaussian likelihood's sigma^2 to the mean squared error on ``images``; give sigma.
 
     ``images``: uint8 or float [n, *shape], on any device; ``labels`` int64 [n] for a CVAE with

@@ -12,6 +12,7 @@ from vae_core.widgets.gradient_noise import GradientNoise
 from vae_core.widgets.kl_explorer import KLExplorer
 from vae_core.widgets.latent_explorer import LatentExplorer
 from vae_core.widgets.map_explorer import MapExplorer
+from vae_core.widgets.opening import Opening
 from vae_core.widgets.posterior_explorer import PosteriorExplorer
 from vae_core.widgets.reparameterization_explorer import ReparameterizationExplorer
 from vae_core.widgets.sampling_explorer import SamplingExplorer
@@ -29,6 +30,7 @@ __all__ = [
     "KLExplorer",
     "LatentExplorer",
     "MapExplorer",
+    "Opening",
     "PosteriorExplorer",
     "ReparameterizationExplorer",
     "SamplingExplorer",

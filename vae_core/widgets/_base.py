@@ -36,7 +36,8 @@ NO_SCRIPT = (
 SHARED = ("core", "share", "entropy", "plane")
 OPTIONAL = (
     "chart", "classes", "notation", "python", "desk_line", "train_math", "train", "train_session",
-    "train_host", "lab_settings", "lab_view", "lab_curves", "lab_dissect",
+    "train_host", "lab_settings", "lab_view", "lab_curves", "lab_dissect", "digit_pad",
+    "digit_posterior",
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import normalise
 from glued import CLAIMS, GLUED
 
-from edition import book
+from edition import book, waits
 from edition.words import Block, Chapter, folded
 from vae_core import _edition, notebook
 from vae_core.symbolic._render import numbered
@@ -306,8 +306,11 @@ def texts(
     yield from flush()
 
 
-def opening(chapter: Chapter, first: Cell) -> Cell:
-    """The chapter's heading with its number, where the page is, and how this notebook is read."""
+def opening(chapter: Chapter, first: Cell, wait: str) -> Cell:
+    """The chapter's heading with its number, where the page is, and how this notebook is read.
+
+    ``wait``: how long its models keep a reader waiting.
+    """
     heading, _, rest = first["source"].partition("\n")
     name = chapter.place.rsplit("/", 1)[1]
     button = "https://colab.research.google.com/assets/colab-badge.svg"
@@ -318,7 +321,7 @@ def opening(chapter: Chapter, first: Cell) -> Cell:
         f"changed; [the book's page]({page}) has the same text. Run the cells from the top, in "
         "Colab by *Runtime, Run all*. Numbers in sentences are those of the book's own run until "
         "your run has computed them, and then yours. Code that only draws or asks is folded; a "
-        "click opens it."
+        f"click opens it.{wait}"
     )
     words = f"{badge}\n\n# {chapter.number}. {heading.removeprefix('# ')}\n\n{note}\n{rest}"
     return markdown(first["id"], words.rstrip("\n"))
@@ -334,7 +337,7 @@ def prelude(chapter: Chapter, shown_labels: list[str]) -> Cell:
 
 
 def chapter_of(root: Any, place: str, cells: list[Cell], minutes: int) -> Chapter:
-    """The chapter with its numbers: equations and exercises counted as the page counts them."""
+    """The chapter with its equations, figures and exercises counted as the page counts them."""
     made = Chapter(root, place, int(place.rsplit("/", 1)[1][:2]), minutes, glued(cells))
     for cell in cells:
         source = normalise.text_of(cell["source"])
@@ -343,6 +346,11 @@ def chapter_of(root: Any, place: str, cells: list[Cell], minutes: int) -> Chapte
             continue
         for label in derivations(source):
             made.add_equation(label)
+        # As book/_ext/figures.py counts them: pictures that were put into words, and are shown.
+        hidden = {"remove-cell", "remove-output"} & set(cell["metadata"].get("tags", []))
+        if not hidden and cell["metadata"].get("mystnb", {}).get("image", {}).get("alt"):
+            label = f"fig-{made.number:02}-{cell['id']}"
+            made.figures[label] = f"{made.number}.{len(made.figures) + 1}"
         if "glue_records(" in source:
             made.fixed |= {name for name in glued([cell]) if f'"{name}"' not in source}
     return made
@@ -380,7 +388,8 @@ def converted(chapter: Chapter, cells: list[Cell]) -> list[Cell]:
         made.append(new)
         if "find_spec" in cell["source"]:
             made.append(prelude(chapter, labels))
-    made[0] = opening(chapter, made[0])
+    sources = [normalise.text_of(c["source"]) for c in cells if c["cell_type"] == "code"]
+    made[0] = opening(chapter, made[0], waits.sentence(chapter.root, sources))
     return made
 
 

@@ -46,7 +46,8 @@ class Chapter:
     values: Mapping[str, Any] = field(default_factory=dict)
     equations: dict[str, str] = field(default_factory=dict)
     exercises: dict[str, tuple[str, str]] = field(default_factory=dict)  # label: number, title
-    # Equations of other pages, when they are asked for: label -> (number, the page's address).
+    figures: dict[str, str] = field(default_factory=dict)  # label: number
+    # Equations and figures of other pages, when asked for: label -> (number, the page's address).
     elsewhere: Callable[[], Mapping[str, tuple[str, str]]] = dict
     # Values of the book's own run that no run replaces: kept results, and its time.
     fixed: set[str] = field(default_factory=lambda: {"running_time"})
@@ -57,7 +58,8 @@ class Chapter:
     def solution(self, label: str) -> str:
         """What the page calls an exercise's solution."""
         number, title = self.exercises[label]
-        return f"Solution to Exercise {number} ({title})"
+        # It stands in HTML, where the marks around "(easy)" would be read as they are.
+        return f"Solution to Exercise {number} ({title.replace('*', '')})"
 
     # --- numbers, in a first pass over all cells ---------------------------------------------
 
@@ -107,6 +109,12 @@ class Chapter:
                 raise self.fault(f"no equation has the label {content}")
             number, page = others[content]
             return f"[({number})]({page}#equation-{content})"
+        if name == "numref":
+            # A notebook shows its figures without numbers: the link leads to the page.
+            own = {k: (n, book.page(self.root, self.place, "")) for k, n in self.figures.items()}
+            if found := {**self.elsewhere(), **own}.get(content):
+                return f"[Figure {found[0]}]({found[1]}#{content})"
+            raise self.fault(f"no figure has the label {content}")
         if name == "math":
             return f"${content}$"
         if name in ("doc", "ref"):
