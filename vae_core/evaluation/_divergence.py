@@ -69,7 +69,7 @@ def gaussian_divergence(
     return 0.5 * (quadratic - k) + half_log_det(other) - half_log_det(factor)
 
 
-def divergence_on_line(q: Density, p: Density, low: float, high: float) -> Float[Tensor, " n"]:
+def divergence_on_line(q: Density, p: Density, low: float, high: float) -> Float[Tensor, ""]:
     """D[Q || P] in nats for two densities of one variable, by the trapezoidal rule: a scalar.
 
     ``q`` and ``p`` give the *log* density at points [n], float64. ``low`` and ``high`` must enclose
