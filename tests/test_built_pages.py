@@ -203,7 +203,10 @@ def test_the_hosting_page_tells_the_sizes_of_this_build(html: Path) -> None:
 # --- licences --------------------------------------------------------------------------------
 
 # What the book's own extensions write, and the book's own files.
-OWN = re.compile(r"own/.*|book\.(css|js)|start\.js|(claims|glossary)\.(css|js)|favicon\.svg")
+OWN = re.compile(
+    r"own/.*|book\.(css|js)|start\.js|(claims|glossary|quiet_proof)\.(css|js)|figures\.css|"
+    r"favicon\.svg|logo-(light|dark)\.svg|(opening|social-card)\.png"
+)
 
 
 def origin(name: str) -> str:

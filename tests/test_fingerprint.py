@@ -20,9 +20,10 @@ from vae_core import _cache, _files, _fingerprint, data, training, zoo
 
 # In a copy of the package: file, what stands there, what is put there.
 Change = tuple[str, str, str]
+LIKELIHOODS = ("bernoulli", "normal", "logistic")
 KEEPS: dict[str, list[Change]] = {
     "a docstring": [("training/_run.py", '"""The loop itself', '"""In other words: the loop')],
-    "a comment": [("distributions.py", "LOG_2PI = ", "# Used below.\nLOG_2PI = ")],
+    "a comment": [("distributions/_gaussian.py", "LOG_2PI = ", "# Used below.\nLOG_2PI = ")],
     "a renamed variable": [
         ("training/_run.py", "mean = loss.mean()", "average = loss.mean()"),
         ("training/_run.py", "mean = loss[:count]", "average = loss[:count]"),
@@ -30,8 +31,9 @@ KEEPS: dict[str, list[Change]] = {
         ("training/_run.py", "mean.backward()", "average.backward()"),
     ],
     "a renamed function": [
-        ("distributions.py", "_sum_event", "_sum_of_event"),
-        ("ordered.py", "_sum_event", "_sum_of_event"),
+        *((f"distributions/_{name}.py", "sum_event", "sum_of_event") for name in LIKELIHOODS),
+        ("distributions/_parts.py", "sum_event", "sum_of_event"),
+        ("ordered.py", "sum_event", "sum_of_event"),
     ],
     "a moved function": [
         (
@@ -62,15 +64,19 @@ CHANGES: dict[str, tuple[Change, Concerned]] = {
         (("sigma-0.5", "classifier"), ("vae-2", "cvae-class")),
     ),
     "a clamp that no short training meets": (
-        ("distributions.py", "LOG_STEEPNESS = (-10.0, 10.0)", "LOG_STEEPNESS = (-9.0, 9.0)"),
+        (
+            "distributions/_logistic.py",
+            "LOG_STEEPNESS = (-10.0, 10.0)",
+            "LOG_STEEPNESS = (-9.0, 9.0)",
+        ),
         (("grey-50",), ("vae-2",)),
     ),
     "the smallest sigma": (
-        ("distributions.py", "SMALLEST_SIGMA = 1e-4", "SMALLEST_SIGMA = 2e-4"),
+        ("distributions/_normal.py", "SMALLEST_SIGMA = 1e-4", "SMALLEST_SIGMA = 2e-4"),
         (("sigma-optimal",), ("sigma-0.5",)),
     ),
     "a running mean's last weight, after 100 steps": (
-        ("distributions.py", "clamp(min=0.01)", "clamp(min=0.0099)"),
+        ("distributions/_normal.py", "clamp(min=0.01)", "clamp(min=0.0099)"),
         (("sigma-optimal",), ("sigma-0.5",)),
     ),
     "what is dropped from gradients": (
@@ -78,7 +84,7 @@ CHANGES: dict[str, tuple[Change, Concerned]] = {
         (("vae-2", "classifier"), ()),
     ),
     "a constant that has no gradient": (
-        ("distributions.py", "LOG_2PI = math.log(2 * math.pi)", "LOG_2PI = 2.0"),
+        ("distributions/_gaussian.py", "LOG_2PI = math.log(2 * math.pi)", "LOG_2PI = 2.0"),
         ((), ("vae-2", "grey-50")),
     ),
     "the order of the noise": (
@@ -103,7 +109,7 @@ CHANGES: dict[str, tuple[Change, Concerned]] = {
     ),
     "a factor of the KL": (
         (
-            "distributions.py",
+            "distributions/_gaussian.py",
             "0.5 * (torch.expm1(2 * self.log_sigma)",
             "0.51 * (torch.expm1(2 * self.log_sigma)",
         ),

@@ -33,6 +33,7 @@ FLOORS = {
     "_tensors": 0,
     "_text": 0,
     "_trial": 0,
+    "_tex": 0,
     "_typography": 0,
     "_recipes": 0,
     "data": 1,

@@ -12,6 +12,7 @@ from shapes import ShapeError, checked
 from torch import Tensor
 
 from vae_core import distributions, evaluation, models, objectives
+from vae_core.distributions import _bernoulli
 
 
 class Pair(NamedTuple):
@@ -94,6 +95,6 @@ def test_a_likelihood_of_another_shape_is_caught(monkeypatch: pytest.MonkeyPatch
     x = torch.zeros(3, 2)
     likelihood = distributions.BernoulliLikelihood()
     assert likelihood.log_prob(x, torch.zeros(3, 2)).shape == (3,)
-    monkeypatch.setattr(distributions, "_sum_event", mean)
+    monkeypatch.setattr(_bernoulli, "sum_event", mean)
     with pytest.raises(ShapeError, match="return is"):
         likelihood.log_prob(x, torch.zeros(3, 2))

@@ -68,7 +68,7 @@ def code() -> str | None:
 # Parts of the package that no training can use, since nothing that trains imports them
 # (tests/test_package.py).
 BESIDE = frozenset(("_edition", "_plot", "_typography", "coding", "evaluation", "exercises"))
-BESIDE |= {"figures", "maps", "notebook", "semi_supervised", "symbolic", "widgets"}
+BESIDE |= {"_tex", "figures", "maps", "notebook", "semi_supervised", "symbolic", "widgets"}
 
 
 @functools.cache

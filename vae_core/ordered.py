@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from vae_core.distributions import DiscretizedLogisticLikelihood, _check_shapes, _sum_event
+from vae_core.distributions import DiscretizedLogisticLikelihood
+from vae_core.distributions._parts import check_shapes, sum_event
 
 __all__ = ["OrderedLogitLikelihood"]
 
@@ -88,7 +89,7 @@ class OrderedLogitLikelihood(DiscretizedLogisticLikelihood):
         ``ValueError`` where their shapes do not fit.
         """
         shift, steepness = self.split(output)
-        _check_shapes(x, shift)
+        check_shapes(x, shift)
         top = self.LEVELS - 1
         level = (x * top).round().long()
         # The bin of level k ends at cut k and is as wide as gap k; outer bins have any width here.
@@ -103,7 +104,7 @@ class OrderedLogitLikelihood(DiscretizedLogisticLikelihood):
         lower = torch.where(below_top, upper - width, upper)  # level 255 starts at the last cut
         value = value - torch.where(above_bottom, F.softplus(lower), 0.0)
         inside = torch.log(-torch.expm1(-width))
-        return _sum_event(value + torch.where(below_top & above_bottom, inside, 0.0), x)
+        return sum_event(value + torch.where(below_top & above_bottom, inside, 0.0), x)
 
     def mean(
         self, output: Float[Tensor, "*batch pairs height width"]
