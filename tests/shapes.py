@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import re
 import sys
 from collections.abc import Callable, Mapping
 from importlib.abc import MetaPathFinder
@@ -22,7 +23,8 @@ import numpy as np
 from beartype.door import is_bearable
 from jaxtyping import jaxtyped
 
-MARK = "[Tensor,"  # stands in every annotation that names a shape
+# Stands in every annotation that names a shape.
+MARK = re.compile(r"\b(Float|Integer|Bool|Shaped)\[Tensor,")
 
 
 class ShapeError(AssertionError):
@@ -33,7 +35,7 @@ def _hints(annotations: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str
     """The declared shapes among ``annotations``, which are strings, found by ``names``."""
     # A named tuple wraps its strings.
     told = {k: getattr(v, "__forward_arg__", v) for k, v in annotations.items()}
-    return {k: eval(v, dict(names)) for k, v in told.items() if MARK in v}
+    return {k: eval(v, dict(names)) for k, v in told.items() if MARK.search(v)}
 
 
 @functools.cache
@@ -45,7 +47,7 @@ def _fields(kind: type) -> dict[str, Any]:
 def _compare(values: Mapping[str, Any], hints: Mapping[str, Any], where: str) -> None:
     with jaxtyped("context"):
         for name, hint in hints.items():
-            if name != "return" and isinstance(values[name], (list, np.ndarray)):
+            if name != "return" and isinstance(values[name], (list, tuple, np.ndarray)):
                 continue  # the function has made a tensor of it
             if not is_bearable(values[name], hint):
                 shape = getattr(values[name], "shape", None)
@@ -87,7 +89,7 @@ class _Marker(ast.NodeTransformer):
         self.generic_visit(node)
         given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
         declared = [a.annotation for a in given] + [node.returns]
-        if any(MARK in ast.unparse(d) for d in declared if d is not None):
+        if any(MARK.search(ast.unparse(d)) for d in declared if d is not None):
             # Innermost: below property, classmethod and the like.
             node.decorator_list.append(ast.Name("__checked__", ast.Load()))
         return node

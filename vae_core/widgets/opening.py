@@ -231,7 +231,7 @@ class Opening(BrowserWidget):
             4.2, *[1.0] * math.ceil(len(specs) / 2)], hspace=0.28)  # fmt: skip
         top = grid[0].subgridspec(1, 3, width_ratios=[1, 2, 1.35], wspace=0.16)
         seen = np.array(self.pixels, np.float32).reshape(self.payload["shape"]) / 255
-        picture = self.decode(torch.tensor([self.z]))[0, 0].numpy()
+        picture = self.decode(torch.tensor([self.z], device="cpu"))[0, 0].numpy()
         for column, image, title in ((0, seen, "a digit"), (2, picture, "decoded")):
             axes = figure.add_subplot(top[column])
             axes.imshow(image, cmap="gray_r", vmin=0, vmax=1)
@@ -243,7 +243,7 @@ class Opening(BrowserWidget):
         axes.set_title(f"{self.model_name}: its code", fontsize=9)
         height, width = self.payload["shape"]
         for k, one in enumerate(specs):
-            made = self.decode(torch.tensor(self.draws), one["name"])[:, 0].numpy()
+            made = self.decode(torch.tensor(self.draws, device="cpu"), one["name"])[:, 0].numpy()
             sheet = made.reshape(rows, COLUMNS, height, width).swapaxes(1, 2)
             below = grid[1 + k // 2].subgridspec(1, 2, wspace=0.06)
             axes = figure.add_subplot(below[k % 2])
