@@ -128,7 +128,7 @@ def test_numbers_and_claims_reach_the_page(visit: Callable[..., Visit]) -> None:
     assert re.search(r"autoencoder’s codes must be moved by \d+\.\d+\s±\s\d", text)
     assert re.search(r"variances of the VAE’s codes are \d\.\d\d and \d\.\d\d", text)
     drawn = opened.page.eval_on_selector_all(
-        "article figure",
+        "article figure:has(.caption-number)",
         "(all) => all.map((f) => [f.querySelector('img').naturalWidth,"
         " f.querySelector('.caption-number').textContent.trim(), f.innerText])",
     )

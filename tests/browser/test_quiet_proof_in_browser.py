@@ -129,7 +129,10 @@ def test_the_code_is_unfolded_in_the_text_and_stays(chapter: Callable[..., Visit
     assert code.is_visible()
     # It stands in the text: what follows the paragraph is below it.
     ends = mark.locator(CARD).bounding_box()
-    following = mark.evaluate("(m) => m.parentElement.nextElementSibling.getBoundingClientRect().y")
+    following = mark.evaluate(
+        "(m) => { let e = m.parentElement; while (!e.nextElementSibling) e = e.parentElement;"
+        " return e.nextElementSibling.getBoundingClientRect().y; }"
+    )
     assert ends is not None
     assert following >= ends["y"] + ends["height"] - 1
     visit.page.keyboard.press("Escape")
