@@ -123,10 +123,6 @@ class OrderedLogitLikelihood(DiscretizedLogisticLikelihood):
         generator: torch.Generator | None = None,
     ) -> Float[Tensor, "*batch channels height width"]:
         """Pixels k/255 drawn from P(X|z): [..., channels, height, width]."""
-        shift, steepness = self.split(output)
-        uniform = torch.rand(
-            shift.shape, generator=generator, device=output.device, dtype=output.dtype
-        )
-        grey = (shift + torch.logit(uniform, eps=1e-7)) / steepness
+        grey = self._draw(output, generator)
         level = torch.searchsorted(self.cuts().detach(), grey.detach().contiguous())
         return level.to(output.dtype) / (self.LEVELS - 1)

@@ -98,10 +98,16 @@ class DiscretizedLogisticLikelihood(nn.Module):
         generator: torch.Generator | None = None,
     ) -> Float[Tensor, "*batch channels height width"]:
         """Pixels k/255 drawn from P(X|z): [..., channels, height, width]."""
+        grey = self._draw(output, generator)
+        level = torch.ceil(grey * (self.LEVELS - 1) - 0.5).clamp(0, self.LEVELS - 1)
+        return level / (self.LEVELS - 1)
+
+    def _draw(
+        self, output: Float[Tensor, "*batch pairs height width"], generator: torch.Generator | None
+    ) -> Float[Tensor, "*batch channels height width"]:
+        """A draw of the logistic variable whose place among the cuts is the level."""
         shift, steepness = self.split(output)
         uniform = torch.rand(
             shift.shape, generator=generator, device=output.device, dtype=output.dtype
         )
-        grey = (shift + torch.logit(uniform, eps=1e-7)) / steepness
-        level = torch.ceil(grey * (self.LEVELS - 1) - 0.5).clamp(0, self.LEVELS - 1)
-        return level / (self.LEVELS - 1)
+        return (shift + torch.logit(uniform, eps=1e-7)) / steepness

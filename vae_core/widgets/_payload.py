@@ -21,7 +21,7 @@ import copy
 import gzip
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -284,6 +284,12 @@ def pack_codes(codes: Tensor) -> tuple[Blob, float]:
 def unpack_codes(blob: Blob, scale: float) -> np.ndarray:
     """Read codes back as float32 [n, 2]."""
     return np.frombuffer(blob.raw(), "<i2").reshape(-1, 2).astype(np.float32) * np.float32(scale)
+
+
+def shown_codes(spec: Mapping[str, Any], blobs: Mapping[str, bytes]) -> np.ndarray:
+    """The codes [n, 2] that a widget shows, of the part ``spec`` of its payload."""
+    sha = spec["codes"]["sha"]
+    return unpack_codes(Blob(sha, blobs[sha]), spec["codes"]["scale"])
 
 
 def pack_digits(images: Tensor) -> Blob:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,6 +108,25 @@ def check_data(data: Any, shape: tuple[int, ...]) -> None:
     low, high, top = int(labels.min()), int(labels.max()), len(classes) - 1
     if low < 0 or high > top or top > 255:
         raise ValueError(f"labels must lie in 0..{min(top, 255)}, got {low}..{high}")
+
+
+def check_models(models: Any, data: Any) -> tuple[int, ...]:
+    """The shape of the images of one to three named models, which ``data`` must have too.
+
+    Raises ``ValueError`` for anything else, saying what was given.
+    """
+    if not isinstance(models, Mapping) or not 1 <= len(models) <= 3:
+        given = len(models) if isinstance(models, Mapping) else type(models).__name__
+        raise ValueError(f"models must map one to three names to models, got {given}")
+    check_keys("models", models)
+    for name, model in models.items():
+        check_model(name, model)
+    shape = tuple(next(iter(models.values())).shape)
+    for name, model in models.items():
+        if tuple(model.shape) != shape:
+            raise ValueError(f"{name!r} makes images {tuple(model.shape)}, the others {shape}")
+    check_data(data, shape)
+    return shape
 
 
 def check_entries(entries: Any, count: int, least: int = 1, most: int | None = None) -> list[int]:

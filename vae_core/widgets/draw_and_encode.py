@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 import traitlets
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -141,7 +142,7 @@ class DrawAndEncode(BrowserWidget):
         if not self.pixels or not self.noise or not self.payload:
             return
         with torch.no_grad():
-            x, noise = self.image(), _row(self.noise)[None]
+            x, noise = self.image(), row_of(self.noise)[None]
             posterior = self.twin.encode(x)
             bound = elbo(self.twin, x, noise=noise)
         values: dict[str, Any] = {
@@ -159,17 +160,20 @@ class DrawAndEncode(BrowserWidget):
             for name, value in values.items():
                 setattr(self, name, value)
 
+    def _draw_posterior(self, axes: Axes, alpha: float) -> None:
+        """The posterior at 1 and 2 sigma among the codes of the test images."""
+        codes = payload.shown_codes(self.payload, self.blobs)
+        draw_plane(axes, codes, self._labels, self.payload["classes"], alpha=alpha)
+        for k in (1, 2):
+            radii = [k * math.exp(s) for s in self.log_sigma]
+            draw_ellipse(axes, self.mean, radii, extent(codes)[1], color="black", lw=1.4)
+
     @torch.no_grad()
     def figure(self) -> Figure:
         """The digit, its posterior in the plane, and its reconstruction."""
-        spec = self.payload
-        codes = payload.unpack_codes(
-            payload.Blob(spec["codes"]["sha"], self.blobs[spec["codes"]["sha"]]),
-            spec["codes"]["scale"],
-        )
         figure = Figure(figsize=(8.4, 4.2))
         grid = figure.add_gridspec(2, 2, width_ratios=[1, 2.1], wspace=0.12, hspace=0.25)
-        decoded = self.twin.mean(_row(self.mean))
+        decoded = self.twin.mean(row_of(self.mean))
         for row, (image, title) in enumerate(
             (
                 (self.image()[0, 0], "what the encoder sees"),
@@ -181,17 +185,14 @@ class DrawAndEncode(BrowserWidget):
             axes.set(xticks=[], yticks=[])
             axes.set_title(title, fontsize=9)
         axes = figure.add_subplot(grid[:, 1])
-        draw_plane(axes, codes, self._labels, spec["classes"], alpha=0.25)
-        for k in (1, 2):
-            radii = [k * math.exp(s) for s in self.log_sigma]
-            draw_ellipse(axes, self.mean, radii, extent(codes)[1], color="black", lw=1.4)
+        self._draw_posterior(axes, alpha=0.25)
         axes.set_title(
             f"posterior at 1 and 2 σ: KL {self.kl:.2f}, ELBO {self.elbo:.2f} nats", fontsize=9
         )
         return figure
 
 
-def _row(values: list[float]) -> Tensor:
+def row_of(values: list[float]) -> Tensor:
     """A trait's numbers as the twin takes them: float32 [1, n]."""
     return torch.tensor([values], dtype=torch.float32, device="cpu")
 

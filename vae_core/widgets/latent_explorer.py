@@ -20,9 +20,7 @@ from vae_core.widgets._models import decoder_spec, embed
 from vae_core.widgets._payload import LatentModel
 from vae_core.widgets._share import FAR, Rule, among, between
 from vae_core.widgets._validate import (
-    check_data,
-    check_keys,
-    check_model,
+    check_models,
     check_point,
     latents,
 )
@@ -75,19 +73,7 @@ class LatentExplorer(BrowserWidget):
     walk = traitlets.Float(0.0, min=0.0, max=1.0).tag(sync=True)
 
     def __init__(self, models: Mapping[str, LatentModel], data: Any) -> None:
-        if not isinstance(models, Mapping) or not 1 <= len(models) <= 3:
-            raise ValueError(
-                "models must map one to three names to models, "
-                f"got {len(models) if isinstance(models, Mapping) else type(models).__name__}"
-            )
-        check_keys("models", models)
-        for name, model in models.items():
-            check_model(name, model)
-        shape = tuple(next(iter(models.values())).shape)
-        for name, model in models.items():
-            if tuple(model.shape) != shape:
-                raise ValueError(f"{name!r} makes images {tuple(model.shape)}, the others {shape}")
-        check_data(data, shape)
+        shape = check_models(models, data)
 
         labels = payload.Blob.of(data.labels.cpu().numpy().astype(np.uint8).tobytes())
         atlas = payload.pack_atlas(data.images)

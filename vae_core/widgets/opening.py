@@ -23,9 +23,7 @@ from vae_core.widgets._payload import LatentModel
 from vae_core.widgets._share import FAR, Rule, among, between, whole
 from vae_core.widgets._validate import (
     check_codes,
-    check_data,
-    check_keys,
-    check_model,
+    check_models,
     check_point,
     latents,
 )
@@ -80,17 +78,7 @@ class Opening(BrowserWidget):
         data: Any,
         counts: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
-        if not isinstance(models, Mapping) or not 1 <= len(models) <= 3:
-            given = len(models) if isinstance(models, Mapping) else type(models).__name__
-            raise ValueError(f"models must map one to three names to models, got {given}")
-        check_keys("models", models)
-        for name, model in models.items():
-            check_model(name, model)
-        shape = tuple(next(iter(models.values())).shape)
-        for name, model in models.items():
-            if tuple(model.shape) != shape:
-                raise ValueError(f"{name!r} makes images {tuple(model.shape)}, the others {shape}")
-        check_data(data, shape)
+        shape = check_models(models, data)
         told = _check_counts(counts, list(models), len(data.classes))
 
         self._labels = data.labels.cpu().numpy()
@@ -223,8 +211,7 @@ class Opening(BrowserWidget):
         """The digit, its code among all others, its picture; below, the draws of each model."""
         specs, classes = self.payload["models"], self.payload["classes"]
         spec = next(one for one in specs if one["name"] == self.model_name)
-        sha = spec["codes"]["sha"]
-        codes = payload.unpack_codes(payload.Blob(sha, self.blobs[sha]), spec["codes"]["scale"])
+        codes = payload.shown_codes(spec, self.blobs)
         rows = math.ceil(DRAWS / COLUMNS)
         figure = Figure(figsize=(8.4, 4.2 + 1.2 * math.ceil(len(specs) / 2)))
         grid = figure.add_gridspec(1 + math.ceil(len(specs) / 2), 1, height_ratios=[

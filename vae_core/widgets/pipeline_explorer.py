@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import matplotlib
@@ -11,9 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vae_core._plot import ACCENT, CLASSES, STYLE, draw_ellipse, draw_plane, extent
-from vae_core.widgets import _payload as payload
-from vae_core.widgets.draw_and_encode import DrawAndEncode
+from vae_core._plot import ACCENT, CLASSES, STYLE
+from vae_core.widgets.draw_and_encode import DrawAndEncode, row_of
 
 
 class PipelineExplorer(DrawAndEncode):
@@ -44,28 +42,20 @@ class PipelineExplorer(DrawAndEncode):
     @torch.no_grad()
     def figure(self) -> Figure:
         """Digit, code, decoded digit, and the bars of the loss."""
-        spec = self.payload
-        codes = payload.unpack_codes(
-            payload.Blob(spec["codes"]["sha"], self.blobs[spec["codes"]["sha"]]),
-            spec["codes"]["scale"],
-        )
         with matplotlib.rc_context(STYLE):
             figure = Figure(figsize=(7.6, 4.3), layout="constrained")
             grid = figure.add_gridspec(2, 3, width_ratios=[1, 1.6, 1], height_ratios=[3, 1])
             first, plane, last = (figure.add_subplot(grid[0, k]) for k in range(3))
             bars = figure.add_subplot(grid[1, :])
         _digit(first, self.image()[0, 0], "a digit X")
-        decoded = self.twin.mean(torch.tensor([self.z], dtype=torch.float32, device="cpu"))
+        decoded = self.twin.mean(row_of(self.z))
         _digit(last, decoded[0, 0], "decoder: from z to P(X|z)")
-        draw_plane(plane, codes, self._labels, spec["classes"], alpha=0.2)
-        for k in (1, 2):
-            radii = [k * math.exp(s) for s in self.log_sigma]
-            draw_ellipse(plane, self.mean, radii, extent(codes)[1], color="black", lw=1.4)
+        self._draw_posterior(plane, alpha=0.2)
         plane.plot(*self.z, "o", color=ACCENT, ms=4)
         plane.set_title("encoder: from X to Q(z|X), and a draw z", fontsize=9)
         terms = (
             ("−log P(X|z)", 0.0, -self.reconstruction, 2),
-            ("𝒟[Q(z|X) ‖ P(z)]".replace("𝒟", "D"), -self.reconstruction, self.kl, 4),
+            ("D[Q(z|X) ‖ P(z)]", -self.reconstruction, self.kl, 4),
         )
         for row, (name, left, width, color) in enumerate(terms):
             for at in (row, 2):

@@ -202,3 +202,28 @@ class DigitPad {
     ctx.stroke();
   }
 }
+
+// A row of test digits to load, each a button with its picture; the one that the encoder sees is pressed.
+class DigitShelf {
+  constructor(parent, digits, shape, load) {
+    this.shape = shape;
+    const shelf = node("div", { className: "vw-shelf", role: "group", "aria-label": "Digits of the test set" }, parent);
+    this.entries = digits.map(({ label, pixels }) => {
+      const entry = button(shelf, "", () => load(pixels), {
+        "aria-label": `Load a test digit, ${label}`, "aria-pressed": "false", title: `Test digit, ${label}`,
+      });
+      return { entry, canvas: node("canvas", { width: 56, height: 56 }, entry), pixels };
+    });
+  }
+
+  paint(bytes, theme) {
+    for (const { entry, canvas, pixels } of this.entries) {
+      entry.setAttribute("aria-pressed", String(bytes.every((v, i) => v === pixels[i])));
+      if (canvas.dataset.ink === theme.fg) continue;
+      canvas.dataset.ink = theme.fg;
+      const ctx = canvas.getContext("2d");
+      ctx.clearRect(0, 0, 56, 56);
+      drawDigit(ctx, Float32Array.from(pixels, (v) => v / 255), this.shape, 0, 0, 56, theme.fg);
+    }
+  }
+}

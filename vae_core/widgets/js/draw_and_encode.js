@@ -54,14 +54,7 @@ class Studio {
     const box = node("input", { type: "checkbox", checked: true }, label);
     label.append("Centre and scale as MNIST does");
     box.addEventListener("change", () => { this.asMnist = box.checked; this.changed(); });
-    const shelf = node("div", { className: "vw-shelf", role: "group", "aria-label": "Digits of the test set" }, panel);
-    this.shelved = this.shelf.map(({ label: name, pixels }) => {
-      const entry = button(shelf, "", () => this.load(pixels), {
-        "aria-label": `Load a test digit, ${name}`, "aria-pressed": "false", title: `Test digit, ${name}`,
-      });
-      const canvas = node("canvas", { width: 56, height: 56 }, entry);
-      return { entry, canvas, pixels };
-    });
+    this.shelved = new DigitShelf(panel, this.shelf, this.shape, (pixels) => this.load(pixels));
   }
 
   buildPlane(panel) {
@@ -219,14 +212,7 @@ class Studio {
     this.facts.near.textContent = `${name}, at ${fixed(now.near.distance, 2)}`;
     this.drawn.textContent = `z = ${pair(now.z)}`;
     this.showTable();
-    for (const { entry, canvas, pixels } of this.shelved) {
-      entry.setAttribute("aria-pressed", String(now.bytes.every((v, i) => v === pixels[i])));
-      if (canvas.dataset.ink === theme.fg) continue;
-      canvas.dataset.ink = theme.fg;
-      const ctx = canvas.getContext("2d");
-      ctx.clearRect(0, 0, 56, 56);
-      drawDigit(ctx, Float32Array.from(pixels, (v) => v / 255), this.shape, 0, 0, 56, theme.fg);
-    }
+    this.shelved.paint(now.bytes, theme);
     if (this.painted === theme) this.plane.touch();
     else { this.painted = theme; this.plane.redraw(); }
   }

@@ -93,13 +93,7 @@ class Pipeline {
         return Boolean(action);
       },
     });
-    const shelf = node("div", { className: "vw-shelf", role: "group", "aria-label": "Digits of the test set" }, panel);
-    this.shelved = this.shelf.map(({ label, pixels }) => {
-      const entry = button(shelf, "", () => this.load(pixels), {
-        "aria-label": `Load a test digit, ${label}`, "aria-pressed": "false", title: `Test digit, ${label}`,
-      });
-      return { entry, canvas: node("canvas", { width: 56, height: 56 }, entry), pixels };
-    });
+    this.shelved = new DigitShelf(panel, this.shelf, this.shape, (pixels) => this.load(pixels));
     node("p", { className: "vw-pipe-note", textContent: "Choose a digit, or draw one." }, panel);
   }
 
@@ -242,14 +236,7 @@ class Pipeline {
       + `${pair(q.logSigma.map(Math.exp))}, among the codes of the test digits; the draw z at ${pair(now.z)}`);
     this.showNets();
     this.showBars();
-    for (const { entry, canvas, pixels } of this.shelved) {
-      entry.setAttribute("aria-pressed", String(now.bytes.every((v, i) => v === pixels[i])));
-      if (canvas.dataset.ink === theme.fg) continue;
-      canvas.dataset.ink = theme.fg;
-      const ctx = canvas.getContext("2d");
-      ctx.clearRect(0, 0, 56, 56);
-      drawDigit(ctx, Float32Array.from(pixels, (v) => v / 255), this.shape, 0, 0, 56, theme.fg);
-    }
+    this.shelved.paint(now.bytes, theme);
     if (this.painted === theme) this.plane.touch();
     else { this.painted = theme; this.plane.redraw(); }
   }
