@@ -115,11 +115,12 @@ def visit_drawn(self: Any, node: drawn) -> None:
     number = numbers.get(figure_of(node)["ids"][0], ())
     name = " ".join(["Figure", ".".join(map(str, number))]).strip()
     width, height = node["pixels"]
-    # What is hidden and lazy is not loaded: the dark version, by a reader of the light one.
-    lazy = ' loading="lazy"' if node["theme"] == "dark" else ""
+    # What is lazy is loaded when it comes near, and not at all while it is hidden: a reader of one
+    # theme never loads the versions of the other.
+    theme = "vae-in-light" if node["theme"] == "light" else "vae-in-dark dark-light"
     source = f"{self.builder.imgpath}/{quote(self.builder.images[node['uri']])}"
     self.body.append(
-        f'<img class="vae-in-{node["theme"]}{" dark-light" if lazy else ""}"{lazy} src="{source}"'
+        f'<img class="{theme}" loading="lazy" src="{source}"'
         f' width="{width}" height="{height}" alt="{name}, described by its caption">'
     )
     raise nodes.SkipNode

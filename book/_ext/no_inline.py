@@ -4,8 +4,9 @@ Many hosts send a Content-Security-Policy that refuses inline scripts and styles
 carries them then shows neither widgets nor formulas. After the build, over all pages:
 
 - a script becomes a file beside the theme's; adjacent ones share one. A widget's module becomes a
-  script that waits for the page, since browsers load no module from a page that is on disk. Data
-  blocks (weights, states) stay: no policy takes them for code.
+  script that waits for the page, since browsers load no module from a page that is on disk; what
+  all widgets have in common is a script of its own, loaded once. Data blocks (weights, states)
+  stay: no policy takes them for code.
 - a style element becomes a style sheet, a style attribute a class;
 - a click handler becomes an entry of one script;
 - the icons' fonts are files; a page on disk gets them within a style sheet (slim_pages, start.js).
@@ -15,6 +16,7 @@ A file's name holds the digest of its content, so that it may be cached for ever
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import html
 import json
@@ -26,6 +28,9 @@ from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
+
+from vae_core.widgets._base import bundle, kit, with_kit
+from vae_core.widgets._page import bare
 
 FOLDER = "_static/own"
 SCRIPT = re.compile(r"<script\b([^>]*)>(.*?)</script>", re.DOTALL)
@@ -72,6 +77,12 @@ def classic(module: str) -> str:
     return f'(() => {{\n"use strict";\n{code.strip()}\n}})();\n'
 
 
+@functools.cache
+def whole(name: str) -> str:
+    """The script of a widget as this engine writes it into a page."""
+    return f'{bare(bundle(name))}\nmountStatic(render, "{name}");'
+
+
 class Files:
     """The files that the pages' code and styles go to."""
 
@@ -109,13 +120,20 @@ class Page:
         if kind and kind[1] == "module":
             found = re.search(r'^mountStatic\(render, "(\w+)"\);', code, re.MULTILINE)
             stem = found[1] if found else "module"
-            address = self.files.put(stem, "js", classic(code))
-            if address in self.seen:  # it mounts every widget of its kind
-                return ""
-            self.seen.add(address)
-            return f'<script defer src="{self.up}{address}"></script>'
+            # A widget that an older engine wrote carries all of its code itself.
+            if found and code.strip() == whole(stem):
+                return self.once("widgets", kit()) + self.once(stem, classic(with_kit(stem)))
+            return self.once(stem, classic(code))
         address = self.files.put("page", "js", code.strip() + "\n")
         return f'<script src="{self.up}{address}"></script>'
+
+    def once(self, stem: str, code: str) -> str:
+        """The tag of a script that waits for the page: one mounts every widget of its kind."""
+        address = self.files.put(stem, "js", code)
+        if address in self.seen:
+            return ""
+        self.seen.add(address)
+        return f'<script defer src="{self.up}{address}"></script>'
 
     def style(self, match: re.Match[str]) -> str:
         address = self.files.put("page", "css", match[1].strip() + "\n")

@@ -129,8 +129,13 @@ def test_numbers_and_claims_reach_the_page(visit: Callable[..., Visit]) -> None:
     assert re.search(r"variances of the VAE’s codes are \d\.\d\d and \d\.\d\d", text)
     drawn = opened.page.eval_on_selector_all(
         "article figure:has(.caption-number)",
-        "(all) => all.map((f) => [f.querySelector('img').naturalWidth,"
-        " f.querySelector('.caption-number').textContent.trim(), f.innerText])",
+        "(all) => Promise.all(all.map(async (f) => {"
+        "  const image = f.querySelector('img');"
+        "  image.loading = 'eager';"
+        "  await image.decode();"
+        "  const number = f.querySelector('.caption-number').textContent.trim();"
+        "  return [image.naturalWidth, number, f.innerText];"
+        "}))",
     )
     # Digits, two maps, two grids, samples, walks.
     assert [number for _, number, _ in drawn] == [f"Figure 12.{k}" for k in range(1, 6)]

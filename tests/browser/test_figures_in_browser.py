@@ -87,8 +87,7 @@ def test_figures_in_the_dark(browser: Browser, name: str) -> None:
     if not soup(name).select("img.vae-in-dark"):
         assert soup(name).select("img.vae-in-both") or not soup(name).select("figure")
         return
-    visit = Visit()
-    page = settled(browser, name, visit, color_scheme="dark", viewport=DESK)
+    page = settled(browser, name, color_scheme="dark", viewport=DESK)
     under = ground(page)
     assert under.max() < 0.25
     # Widgets have figures of their own, and a closed solution shows none.
@@ -99,7 +98,6 @@ def test_figures_in_the_dark(browser: Browser, name: str) -> None:
     )
     assert shown
     assert all(len(classes) == 1 and "vae-in-light" not in classes[0] for classes in shown)
-    assert visit.weight() < MAX_BYTES
     page.context.close()
     folder = (BOOK / name).parent
     for figure in soup(name).select("figure:has(img.vae-in-dark)"):
@@ -112,17 +110,26 @@ def test_figures_in_the_dark(browser: Browser, name: str) -> None:
         assert (in_dark[ink & (on_white >= 3)] >= 2.95).all(), figure["id"]
 
 
-def test_a_light_reader_loads_no_dark_figure(browser: Browser) -> None:
+FETCH = """(other) => Promise.all([...document.querySelectorAll(".vae-drawn img:not(" + other + ")")]
+  .map((i) => { i.loading = "eager"; return i.decode(); }))"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_reader_of_one_theme_loads_no_figure_of_the_other(browser: Browser, scheme: str) -> None:
+    """Down to the end of the page, and within the page's weight with all figures loaded."""
+    other = ".vae-in-dark" if scheme == "light" else ".vae-in-light"
     for name in CHAPTERS:
-        dark = {str(image["src"]).split("/")[-1] for image in soup(name).select("img.vae-in-dark")}
-        if not dark:
+        unseen = {str(image["src"]).split("/")[-1] for image in soup(name).select(f"img{other}")}
+        if not unseen:
             continue
         visit = Visit()
-        page = settled(browser, name, visit, viewport=DESK)
+        page = settled(browser, name, visit, color_scheme=scheme, viewport=DESK)
         page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
+        page.evaluate(FETCH, other)
         page.wait_for_load_state("networkidle")
         page.context.close()
-        assert not dark & {url.split("/")[-1] for url in visit.requests}
+        assert not unseen & {url.split("/")[-1] for url in visit.requests}
+        assert visit.weight() < MAX_BYTES, name
 
 
 # --- sizes -------------------------------------------------------------------------------------
@@ -134,6 +141,7 @@ LEAST = 7.5  # points: the smallest words of a figure (tests/test_dark_figures.p
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_words_in_figures_can_be_read(browser: Browser, name: str) -> None:
     page = settled(browser, name, viewport=DESK)
+    page.evaluate(FETCH, ".vae-in-dark")
     scales = page.eval_on_selector_all(
         ".vae-drawn img:not(.vae-in-dark)",
         "(all) => all.map((i) => i.getBoundingClientRect().width / i.naturalWidth)",

@@ -10,9 +10,8 @@ import json
 import re
 import textwrap
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources
-from importlib.resources.abc import Traversable
 from typing import Any, ClassVar
 
 import anywidget
@@ -39,41 +38,80 @@ OPTIONAL = (
     "train_host", "lab_settings", "lab_view", "lab_curves", "lab_dissect", "digit_pad",
     "digit_posterior",
 )  # fmt: skip
+KIT = (*SHARED, "chart")  # what a page has once: nearly every widget draws a chart
 
 
-def _uses(code: str, shared: Traversable) -> bool:
-    """Whether ``code`` names anything that the file ``shared`` declares."""
-    declared = re.findall(r"^(?:class|function|const) (\w+)", shared.read_text("utf-8"), re.M)
-    return re.search(rf"\b(?:{'|'.join(declared)})\b", code) is not None
+def _declared(part: str) -> list[str]:
+    """The names that a file of shared code declares."""
+    found = re.findall(r"^(?:async )?(?:class|function\*?|const|let) (\w+)", _read(part), re.M)
+    return list(dict.fromkeys(found))
 
 
-def _wanted(own_part: str, folder: Traversable) -> list[str]:
+def _uses(code: str, part: str) -> bool:
+    """Whether ``code`` names anything that the shared file ``part`` declares."""
+    return re.search(rf"\b(?:{'|'.join(_declared(part))})\b", code) is not None
+
+
+def _wanted(name: str) -> list[str]:
     """The optional parts that a widget uses, by itself or through another part, in their order."""
     found: set[str] = set()
-    text = own_part
-    while more := {part for part in OPTIONAL if _uses(text, folder / f"{part}.js")} - found:
+    text = _read(name)
+    while more := {part for part in OPTIONAL if _uses(text, part)} - found:
         found |= more
-        text = "\n".join((folder / f"{part}.js").read_text("utf-8") for part in more)
+        text = _code(more)
     return [part for part in OPTIONAL if part in found]
+
+
+@functools.cache
+def _read(name: str, ending: str = "js") -> str:
+    """A file beside the widgets' modules, and nothing where there is none: most have no rules."""
+    path = resources.files("vae_core.widgets") / "js" / f"{name}.{ending}"
+    return path.read_text("utf-8") if path.is_file() else ""
+
+
+def _style(names: Iterable[str]) -> str:
+    return bare("\n".join(filter(None, (_read(name, "css") for name in names))))
+
+
+def _code(names: Iterable[str]) -> str:
+    return "\n".join(_read(name) for name in names)
 
 
 @functools.cache
 def bundle(name: str) -> str:
     """The ES module of a widget: style, shared code and its own file, in one text."""
-    folder = resources.files("vae_core.widgets") / "js"
-    own_part = (folder / f"{name}.js").read_text("utf-8")
     # A widget without charts leaves them out: 17 kB a copy, and a page has 2 MB.
-    wanted = _wanted(own_part, folder)
-    parts = [(folder / f"{part}.js").read_text("utf-8") for part in (*SHARED, *wanted)]
-    parts.append(own_part)
+    wanted = _wanted(name)
     # style.css is every widget's; a widget may have rules of its own beside its module.
-    names = ["style", *wanted, name]
-    sheets = [sheet for sheet in (folder / f"{own}.css" for own in names) if sheet.is_file()]
-    style = json.dumps(bare("\n".join(sheet.read_text("utf-8") for sheet in sheets)))
-    text = "\n".join([f"const CSS = {style};", *parts])
+    style = json.dumps(_style(["style", *wanted, name]))
+    text = f"const CSS = {style};\n{_code([*SHARED, *wanted, name])}"
     if "</script" in text.lower():
         raise ValueError(f"the module of {name} would close the script tag that carries it")
     return text
+
+
+def kit() -> str:
+    """What the widgets of a page have in common, as one script for all of them.
+
+    It declares a function that takes a widget's own style rules and gives the names of the shared
+    parts, made anew for each widget, as if each had carried them.
+    """
+    names = ", ".join(name for part in KIT for name in _declared(part))
+    return (
+        f"window.vaeKit = (own) => {{\nconst CSS = {json.dumps(_style(['style', *KIT]))} + own;\n"
+        f"{bare(_code(KIT))}\nreturn {{ {names} }};\n}};\n"
+    )
+
+
+def with_kit(name: str) -> str:
+    """A widget's module for a page that has loaded :func:`kit` before: the same, but shorter."""
+    wanted = _wanted(name)
+    rest = [part for part in (*SHARED, *wanted, name) if part not in KIT]
+    code = bare(_code(rest)) + f'\nmountStatic(render, "{name}");'
+    mine = [part for part in KIT if part in SHARED or part in wanted]
+    used = [n for part in mine for n in _declared(part) if re.search(rf"(?<![\w.]){n}\b", code)]
+    style = json.dumps("\n" + _style(rest))
+    return f"const {{ {', '.join(used)} }} = window.vaeKit({style});\n{code}\n"
 
 
 class RefusedTraitError(traitlets.TraitError, ValueError):
