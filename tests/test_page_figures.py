@@ -15,6 +15,7 @@ from bs4 import BeautifulSoup, Tag
 from vae_core import symbolic
 from vae_core.symbolic._render import aligned, letter
 
+ROOT = Path(__file__).parents[1]
 WORDS = "Two rows of noise & nothing: the first P(z|X) < 1, the second “blank”."
 ROWS = """\
 import torch
@@ -157,3 +158,17 @@ def test_every_derivation_can_be_taken_apart(name: str) -> None:
 )
 def test_another_formula_is_left_alone(tex: str) -> None:
     assert derivations.lines(tex) == []
+
+
+# --- the chapters ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")), ids=lambda p: p.stem
+)
+def test_every_picture_of_a_chapter_has_words_and_every_words_a_picture(path: Path) -> None:
+    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        drawn = [o["data"] for o in cell.get("outputs", ()) if "image/png" in o.get("data", {})]
+        figures = [data for data in drawn if "<figure" in "".join(data["text/plain"]).lower()]
+        worded = bool(cell["metadata"].get("mystnb", {}).get("image", {}).get("alt"))
+        assert worded == bool(figures), cell["id"]

@@ -117,7 +117,7 @@ def visit_drawn(self: Any, node: drawn) -> None:
     width, height = node["pixels"]
     # What is lazy is loaded when it comes near, and not at all while it is hidden: a reader of one
     # theme never loads the versions of the other.
-    theme = "vae-in-light" if node["theme"] == "light" else "vae-in-dark dark-light"
+    theme = f"vae-in-{node['theme']}{' dark-light' if node['theme'] == 'dark' else ''}"
     source = f"{self.builder.imgpath}/{quote(self.builder.images[node['uri']])}"
     self.body.append(
         f'<img class="{theme}" loading="lazy" src="{source}"'

@@ -1,5 +1,12 @@
 // Runs before anything of the page is shown, in every page.
 
+// The theme's own script decides between light and dark only once the whole page has been read; until
+// then a page would be light, and ask for the pictures that are drawn for it.
+if (document.documentElement.dataset.theme === "auto") {
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  document.documentElement.dataset.theme = dark ? "dark" : "light";
+}
+
 // A widget's still picture stands in the page; where scripts run, the widget takes its place.
 document.documentElement.dataset.scripts = "";
 addEventListener("load", () => {

@@ -82,6 +82,16 @@ def test_axe_finds_a_fault(book: Path, open_page: Open) -> None:
     assert {"image-alt", "color-contrast"} <= found
 
 
+def test_nothing_moves_for_a_reader_who_asked_for_less_motion(book: Path, open_page: Open) -> None:
+    visit = open_and_settle(open_page, book / CHAPTERS[0], reduced_motion="reduce")
+    moving = """() => {
+      document.documentElement.dataset.theme = "dark";
+      document.body.offsetWidth;
+      return document.getAnimations().length;
+    }"""
+    assert visit.page.evaluate(moving) == 0
+
+
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_every_figure_is_put_into_words(name: str, book: Path) -> None:
     article = BeautifulSoup((book / name).read_text("utf-8"), "html.parser").article

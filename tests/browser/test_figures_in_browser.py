@@ -110,8 +110,12 @@ def test_figures_in_the_dark(browser: Browser, name: str) -> None:
         assert (in_dark[ink & (on_white >= 3)] >= 2.95).all(), figure["id"]
 
 
-FETCH = """(other) => Promise.all([...document.querySelectorAll(".vae-drawn img:not(" + other + ")")]
-  .map((i) => { i.loading = "eager"; return i.decode(); }))"""
+FETCH = """(other) => Promise.all(
+  [...document.querySelectorAll(`.vae-drawn img:not(${other})`)].map((image) => {
+    image.loading = "eager";
+    return image.decode();
+  })
+)"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
