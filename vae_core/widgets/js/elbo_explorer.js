@@ -78,7 +78,7 @@ class OneLatentModel {
     let best = this.climb(mean, sigma, limits);
     for (const start of [[-1.5, 0.5], [1.5, 0.5]]) {
       const other = this.climb(...start, limits);
-      if (other.height > best.height + 1e-9) best = other;
+      if (other.height > best.height + 1e-6) best = other;
     }
     return best.q;
   }
