@@ -92,7 +92,7 @@ def gradient_inside_decoder() -> Derivation:
 
 @derived("gradient-inside-encoder")
 def gradient_inside_encoder() -> Derivation:
-    """The gradient with respect to the encoder's a is what moving it inside forgets (all Gaussian)."""
+    """The gradient with respect to the encoder's a is lost by moving it inside (all Gaussian)."""
     likelihood, q = Normal(X, w * z, sigma**2), Normal(z, a * X, t**2)
     return Derivation(
         "gradient-inside-encoder",
