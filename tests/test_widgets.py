@@ -186,6 +186,16 @@ def test_bare_bundle_is_shorter_and_has_no_comment_lines() -> None:
         assert bare(short) == short
 
 
+def test_what_a_page_has_once_needs_nothing_of_a_widget() -> None:
+    others = [part for part in _base.OPTIONAL if part not in _base.KIT]
+    for part in _base.KIT:
+        assert [other for other in others if _base._uses(_base._read(part), other)] == [], part
+    for name in widgets.__all__:
+        kind = getattr(getattr(widgets, name), "NAME", "")
+        if kind:
+            assert len(_base.with_kit(kind)) < len(bundle(kind)) - 30_000
+
+
 # ------------------------------------------------------------------ renditions
 
 

@@ -38,7 +38,8 @@ OPTIONAL = (
     "train_host", "lab_settings", "lab_view", "lab_curves", "lab_dissect", "digit_pad",
     "digit_posterior",
 )  # fmt: skip
-KIT = (*SHARED, "chart")  # what a page has once: nearly every widget draws a chart
+# What a page has once. Whatever a part of it uses is in it, too.
+KIT = (*SHARED, "chart", "classes")
 
 
 def _declared(part: str) -> list[str]:
