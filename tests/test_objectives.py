@@ -482,7 +482,7 @@ def gradients_by_example(
     monkeypatch: pytest.MonkeyPatch,
     **options: object,
 ) -> Tensor:
-    """n independent estimates of the ELBO's gradient by the posterior of one image, [n, 2 latent].
+    """n independent estimates of the ELBO's gradient with respect to Q of one image, [n, 2 latent].
 
     The posterior's parameters stand as leaves, one row an estimate, in place of the encoder.
     """

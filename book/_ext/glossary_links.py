@@ -46,7 +46,7 @@ SPELLED = {
     r"\theta": "θ",
     r"\sigma": "σ",
     r"\mu": "μ",
-    r"\epsilon": "ε",
+    r"\varepsilon": "ε",
     r"\beta": "β",
     r"\partial": "∂",
     r"\sim": " ~ ",

@@ -147,7 +147,7 @@ def test_keys_move_handles_and_choices(show: Callable[..., Visit]) -> None:
     assert got["here"]["path"] == pytest.approx(expected.path_wise[0])
     visit.page.get_by_role("button", name="step", exact=True).focus()
     visit.page.keyboard.press("Enter")
-    visit.page.get_by_role("button", name="by σ", exact=True).focus()
+    visit.page.get_by_role("button", name="with respect to σ", exact=True).focus()
     visit.page.keyboard.press("Space")
     got = state(visit)
     assert (got["function"], got["parameter"]) == ("step", "sigma")

@@ -211,7 +211,7 @@ class ScalarVAE(NamedTuple):
             )
 
     def law(self, parameter: str, *, hold_z: bool = False) -> GradientLaw:
-        """Truth, mean and variances of the ELBO's gradient by ``parameter``.
+        """Truth, mean and variances of the ELBO's gradient with respect to ``parameter``.
 
         ``hold_z``: the gradient is moved inside the expectation, z being held fixed. For the
         decoder that changes nothing; for the encoder only the KL's gradient is left. Raises

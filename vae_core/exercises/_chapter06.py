@@ -238,7 +238,7 @@ path = Exercise(
     "path_variance_sigma",
     chapter=6,
     kind="derivation",
-    title="The derivative by sigma: the path's variance",
+    title="The derivative with respect to sigma: the path's variance",
     signature="a list of lines from E[(2 * z * (z - mu) / sigma)^2] - (2 * sigma)^2 "
     "to a polynomial in mu and sigma; z ~ N(mu, sigma^2)",
 )
@@ -253,7 +253,7 @@ score = Exercise(
     "score_variance_sigma",
     chapter=6,
     kind="derivation",
-    title="The derivative by sigma: the score function's variance",
+    title="The derivative with respect to sigma: the score function's variance",
     signature="a list of lines from E[(z^2 * ((z - mu)^2 - sigma^2) / sigma^3)^2] - (2 * sigma)^2 "
     "to its closed form; z ~ N(mu, sigma^2)",
 )

@@ -57,8 +57,8 @@ def _training_graph(axes: Axes, *, reparameterized: bool) -> None:
     _arrow(axes, (3.25, 3.5), (3.95, 3.5))
     _arrow(axes, (2.0, 7.4), (2.0, 8.1))
     if reparameterized:
-        _node(axes, (2.0, 5.25), r"$z = \mu + \sigma\,\epsilon$")
-        _node(axes, (5.6, 5.25), r"draw $\epsilon \sim \mathcal{N}(0, I)$", _SAMPLED, (3.3, 0.8))
+        _node(axes, (2.0, 5.25), r"$z = \mu + \sigma\,\varepsilon$")
+        _node(axes, (5.6, 5.25), r"draw $\varepsilon \sim \mathcal{N}(0, I)$", _SAMPLED, (3.3, 0.8))
         _arrow(axes, (3.95, 5.25), (3.25, 5.25))
     else:
         _node(axes, (2.0, 5.25), r"draw $z \sim Q(z|X)$", _SAMPLED)
@@ -142,7 +142,10 @@ def noise_diagram(mu: float = 1.0, sigma: float = 0.6) -> Picture:
     for share in np.linspace(0.1, 0.9, 9):
         noise = float(NormalDist().inv_cdf(share))
         _arrow(place, (noise, 2.0), (mu + sigma * noise, 0.0), "#7b8794", lw=0.9)
-    words = ((2.0, r"$\epsilon \sim \mathcal{N}(0, 1)$"), (0.0, r"$z = \mu + \sigma\,\epsilon$"))
+    words = (
+        (2.0, r"$\varepsilon \sim \mathcal{N}(0, 1)$"),
+        (0.0, r"$z = \mu + \sigma\,\varepsilon$"),
+    )
     for base, text in words:
         place.text(-4, base + 0.2, text, color=INK, fontsize=10)
         for tick in range(-3, 4):

@@ -19,6 +19,10 @@ class _Printer(LatexPrinter):
     def __init__(self) -> None:
         super().__init__({"order": "none", "fold_short_frac": False})
 
+    def _print_Symbol(self, expr: Any, style: str = "plain") -> str:
+        text: str = super()._print_Symbol(expr, style)
+        return r"\varepsilon" if text == r"\epsilon" else text
+
     # --- sums, products, powers -----------------------------------------------------------
 
     def _print_Add(self, expr: Any, order: Any = None) -> str:

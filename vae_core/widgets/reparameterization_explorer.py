@@ -115,9 +115,10 @@ class ReparameterizationExplorer(BrowserWidget):
     """Draws of epsilon, where they take z, and both estimators of the gradient of E[f(z)].
 
     Live traits: ``function`` ("square", "sine", "soft step", "step"), ``parameter`` ("mu", "sigma":
-    by which the gradient is taken), ``mu`` in [-2.5, 2.5], ``sigma`` in [0.1, 2], ``epsilon`` (the
-    noise shown), ``seed`` and ``draws`` (how many draws of that seed are in the histograms).
-    Setting one moves the page, and the page sets them. :meth:`estimates` computes what it shows.
+    with respect to which the gradient is taken), ``mu`` in [-2.5, 2.5], ``sigma`` in [0.1, 2],
+    ``epsilon`` (the noise shown), ``seed`` and ``draws`` (how many draws of that seed are in the
+    histograms). Setting one moves the page, and the page sets them. :meth:`estimates` computes
+    what it shows.
 
     Raises:
         ValueError: for a value out of range, saying what was given.

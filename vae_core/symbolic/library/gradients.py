@@ -99,8 +99,8 @@ def gradient_phi() -> Derivation:
             ),
             Step(
                 noisy(d(PATH**2, mu)),
-                "with $z = \\mu + \\sigma\\epsilon$ the noise does not depend on $\\mu$, and the "
-                "gradient may move inside",
+                "with $z = \\mu + \\sigma\\varepsilon$ the noise does not depend on $\\mu$, and "
+                "the gradient may move inside",
             ),
         ],
         interpretations=INTEGRATED,
@@ -126,7 +126,7 @@ def _unbiased(name: str, by: sp.Symbol, direction: sp.Expr, score: sp.Expr) -> D
         [
             Step(
                 noisy(times(slope(PATH), direction)) if direction != 1 else noisy(slope(PATH)),
-                "path-wise: $z = \\mu + \\sigma\\epsilon$, chain rule inside",
+                "path-wise: $z = \\mu + \\sigma\\varepsilon$, chain rule inside",
             ),
             Step(
                 Expectation(times(polynomial(z), score), z, Q),

@@ -64,7 +64,7 @@ def cross_entropy_integral() -> Derivation:
 
 @derived("gradient-inside-decoder")
 def gradient_inside_decoder() -> Derivation:
-    """The gradient by the decoder's w may move inside the expectation (linear-Gaussian case)."""
+    """The gradient with respect to the decoder's w may move inside (all Gaussian)."""
     likelihood, q = Normal(X, w * z, sigma**2), Normal(z, a * X, t**2)
     return Derivation(
         "gradient-inside-decoder",
@@ -92,7 +92,7 @@ def gradient_inside_decoder() -> Derivation:
 
 @derived("gradient-inside-encoder")
 def gradient_inside_encoder() -> Derivation:
-    """The gradient by the encoder's a is what moving it inside forgets (linear-Gaussian case)."""
+    """The gradient with respect to the encoder's a is lost by moving it inside (all Gaussian)."""
     likelihood, q = Normal(X, w * z, sigma**2), Normal(z, a * X, t**2)
     return Derivation(
         "gradient-inside-encoder",

@@ -74,7 +74,7 @@ class NoiseBench {
 
   buildBar(root) {
     const bar = node("div", { className: "vw-bar" }, root);
-    this.choose = choice(bar, "Gradient by", Object.entries(GRADIENT_NAMES), this.parameter, (value) => this.set({ parameter: value }));
+    this.choose = choice(bar, "Gradient with respect to", Object.entries(GRADIENT_NAMES), this.parameter, (value) => this.set({ parameter: value }));
     this.holder = toggle(bar, "hold z fixed", this.hold_z, (on) => this.set({ hold_z: on }), {
       title: "Move the gradient inside the expectation: z counts as a constant",
     });
@@ -223,7 +223,7 @@ class NoiseBench {
       : (this.hold_z ? "Holding z fixed changes nothing here: w does not stand in Q, so its gradient may move inside. " : "")
         + `Of this estimate’s variance, ${fixed(share, 0)} % comes from the draws of z and ${fixed(100 - share, 0)} % from which images are in the batch. `
         + "More draws can lower only the first.";
-    this.histogram.describe(`Histogram of ${this.values.length} estimates of the gradient by the ${GRADIENT_NAMES[this.parameter]}: mean ${gradientNumber(measured.mean)}, truth ${gradientNumber(exact.truth)}.`);
+    this.histogram.describe(`Histogram of ${this.values.length} estimates of the gradient with respect to the ${GRADIENT_NAMES[this.parameter]}: mean ${gradientNumber(measured.mean)}, truth ${gradientNumber(exact.truth)}.`);
     this.law.describe(`Standard deviation against draws of z per image, both axes logarithmic: ${gradientNumber(measured.deviation)} measured at ${draws} draws and ${batch} images.`);
   }
 

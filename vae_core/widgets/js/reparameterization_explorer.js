@@ -56,7 +56,7 @@ class ReparExplorer {
     const bar = node("div", { className: "vw-bar" }, root);
     this.pickers = {
       function: choice(bar, "Function f", this.functions, this.function, (key) => this.set({ function: key })),
-      parameter: choice(bar, "Gradient by", [["mu", "gradient by μ"], ["sigma", "by σ"]], this.parameter, (key) => this.set({ parameter: key })),
+      parameter: choice(bar, "Gradient with respect to", [["mu", "gradient with respect to μ"], ["sigma", "with respect to σ"]], this.parameter, (key) => this.set({ parameter: key })),
     };
     const row = node("div", { className: "vw-bar" }, root);
     for (const count of [1, 100, 1000]) button(row, `Draw ${count}`, () => this.draw(count));
