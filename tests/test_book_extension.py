@@ -10,12 +10,15 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import matplotlib
 import pytest
 
 pytest.importorskip("sphinx")
 
+import chapter_links
+import reading
 import slim_pages
 import vae_book
 from docutils import nodes
@@ -172,7 +175,7 @@ def test_repository_is_filled_in_from_the_configuration() -> None:
 class TestTimes:
     @pytest.fixture
     def app(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-        for name, words in (("03_elbo", 200), ("04_kl", 400)):
+        for name, words in (("03_elbo", 200), ("04_kl", 1400)):
             (tmp_path / f"{name}.md").write_text("word " * words)
         seconds = {"notebooks/03_elbo": 20.2, "notebooks/04_kl": 100.0}
         env = SimpleNamespace(
@@ -190,7 +193,7 @@ class TestTimes:
     def test_reading_times_are_those_of_the_chapters(self, app: SimpleNamespace) -> None:
         source = ["{{ reading_time 3 }} and {{ reading_time 3 4 }}, {{ running_time 3 }}"]
         vae_book.fill_placeholders(app, "book/teaching", source)
-        assert source == ["2 and 5, {{ running_time 3 }}"]
+        assert source == ["5 and 15, {{ running_time 3 }}"]
 
     def test_running_times_come_from_the_build(self, app: SimpleNamespace) -> None:
         page = nodes.paragraph("", "", nodes.Text("{{ running_time 3 }}, {{ running_time 3 4 }}"))
@@ -286,14 +289,49 @@ class TestSlimPages:
         assert not faces.files
 
 
-def test_reading_time_counts_prose_and_leaves_out_code_and_mathematics() -> None:
-    assert vae_book.reading_minutes("word " * 180) == 1
-    assert vae_book.reading_minutes("word " * 181) == 2
-    assert (
-        vae_book.reading_minutes("word " * 180 + "$many words here$ `and here` $$a b\nc d$$") == 1
-    )
-    cells = [
-        {"cell_type": "markdown", "source": ["word " * 100, "word " * 80]},
-        {"cell_type": "code", "source": ["word " * 500]},
-    ]
-    assert vae_book.reading_minutes(json.dumps({"cells": cells})) == 1
+def test_reading_time_counts_prose_formulas_and_widgets() -> None:
+    assert reading.reading_minutes("word " * 10) == 5
+    assert reading.reading_minutes("word " * 1125) == 10
+    assert reading.reading_minutes("word " * 1124) == 5
+    hidden = "$many words here$ `and here` ```\nand here too\n```" * 100
+    assert reading.reading_minutes("word " * 1124 + hidden) == 5
+    assert reading.reading_minutes("word " * 1124 + "$$a b\nc d$$") == 10
+
+
+def test_reading_time_of_a_notebook_leaves_out_code_and_exercises() -> None:
+    def made(widgets: int, **more: Any) -> int:
+        code = {"cell_type": "code", "metadata": {}, "outputs": [], **more}
+        cells = [
+            {"cell_type": "markdown", "source": ["word " * 700, "word " * 50]},
+            {**code, "source": ["word " * 5000]},
+            *[{**code, "source": ["x = 1\n", "widgets.Explorer(x)"]}] * widgets,
+            {"cell_type": "markdown", "source": ["## Exercises\n", "word " * 5000]},
+            {"cell_type": "markdown", "source": ["### One\n", "$$a$$ " * 50]},
+            {"cell_type": "markdown", "source": ["## Summary\n", "word " * 74]},
+        ]
+        return reading.reading_minutes(json.dumps({"cells": cells}))
+
+    assert made(0) == 5  # 5.5 minutes
+    assert made(1) == 10  # 8.5
+    assert made(3) == 15  # 14.5
+    assert made(1, metadata={"tags": ["remove-cell"]}) == 5
+    derivation = {"data": {"text/markdown": ["$$\n", "a\n", "$$"]}}
+    assert made(0, outputs=[derivation] * 2) == 10  # 7.5
+
+
+@pytest.mark.parametrize(
+    ("before", "found"),
+    [
+        ("", True),
+        ("It is so. ", True),
+        ("Why? (", True),
+        ("It is so, see ", False),
+        ("Read ", False),
+    ],
+)
+def test_a_link_to_a_chapter_that_begins_a_sentence_begins_with_a_capital(
+    before: str, found: bool
+) -> None:
+    node = chapter_links.chapter_link("", number=4, section="")
+    nodes.paragraph("", "", nodes.Text(before), node)
+    assert chapter_links.begins_sentence(node) is found

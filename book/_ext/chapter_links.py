@@ -30,11 +30,20 @@ def plain(title: str) -> str:
     return re.sub(r"\W+", " ", title.replace("mathcal", "")).strip().casefold()
 
 
+def begins_sentence(node: nodes.Node) -> bool:
+    """Whether ``node`` is the first word of its paragraph or follows the end of a sentence."""
+    before = node.parent.children[: node.parent.index(node)]
+    text = "".join(part.astext() for part in before).rstrip(" \n“”\"'()*")
+    return not text or text[-1] in ".?!"
+
+
 def resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     env = app.env
     for node in list(doctree.findall(chapter_link)):
         number, section = node["number"], node["section"]
         words = f"chapter {number}" + (f", “{section}”" if section else "")
+        if begins_sentence(node):
+            words = "C" + words[1:]
         found = [name for name in env.found_docs if name.startswith(f"notebooks/{number:02d}_")]
         if not found:
             node.replace_self(nodes.inline("", words))

@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
-import math
 import os
 import re
 import shutil
@@ -33,6 +31,7 @@ import quick
 from docutils import nodes
 from filelock import FileLock, Timeout
 from myst_nb.sphinx_ import NbMetadataCollector
+from reading import reading_minutes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxError
@@ -56,8 +55,6 @@ TEACHING = "book/teaching"  # the page that tells what each chapter takes
 EDITIONS = "notebooks/run"  # the notebooks that readers open, made from the chapters
 # The menus that open a chapter's notebook elsewhere, or fetch it.
 NOTEBOOK_BUTTONS = {"launch-buttons", "download-buttons"}
-
-WORDS_A_MINUTE = 180  # for prose that one stops to think about
 
 # What can change the result of a cell besides the cell itself.
 SOURCES = ("*.py", "*.js", "*.css")
@@ -130,15 +127,6 @@ def add_editions(app: Sphinx, exception: Exception | None) -> None:
     for path in found:
         shutil.copy2(path, folder / path.name)
         Path(app.outdir, "_sources", "notebooks", path.name).unlink(missing_ok=True)
-
-
-def reading_minutes(text: str) -> int:
-    """Whole minutes to read the words of a page or notebook; code and mathematics are left out."""
-    if text.lstrip().startswith("{"):
-        cells = json.loads(text)["cells"]
-        text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
-    prose = re.sub(r"```.*?```|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`", " ", text, flags=re.DOTALL)
-    return math.ceil(len(re.findall(r"[A-Za-z’'-]{2,}|\bI\b|\ba\b", prose)) / WORDS_A_MINUTE)
 
 
 def fill_placeholders(app: Sphinx, docname: str, source: list[str]) -> None:

@@ -32,7 +32,7 @@ from edition.words import Chapter
 from repository import write_whole
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "_ext"))
-from vae_book import reading_minutes
+from reading import reading_minutes
 
 MAX_BYTES = 900_000
 PAGE = re.compile(r"(?m)^\s*(?:- file|root): (book/\S+)\s*$")

@@ -1,0 +1,55 @@
+"""Sphinx extension: while the repository has no address, no page links to one.
+
+``_config.yml`` comes with an address that leads nowhere, ``PLACEHOLDER``; whoever publishes the
+book puts another in its place with ``make repository URL=...``. Until then the pages have no
+buttons to the repository, to Colab and to Binder, and show the address as plain text.
+``{{ address_note }}`` and ``{{ rocket_note }}`` in a page say so there, and are empty once there is
+an address.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sphinx.application import Sphinx
+
+PLACEHOLDER = "https://github.com/example/vae-book"
+LINK = re.compile(r"<(\{\{ repository \}\}[^>\s]*)>")
+COMMAND = "`make repository URL=https://github.com/you/your-copy`"
+NOTES = {
+    "{{ address_note }}": (
+        f"(`{PLACEHOLDER}` is a placeholder, which leads nowhere. Whoever publishes this book "
+        f"replaces it with the address of a copy on GitHub: {COMMAND}.)"
+    ),
+    "{{ rocket_note }}": (
+        "(This book has no rocket yet, because its repository has no address: the button appears "
+        f"after {COMMAND} and a new build.)"
+    ),
+}
+
+
+def unset(app: Sphinx) -> bool:
+    """Whether the address is still the placeholder."""
+    return app.config.html_theme_options.get("repository_url") == PLACEHOLDER
+
+
+def hide_buttons(app: Sphinx, config: Any) -> None:
+    if unset(app):
+        options = config.html_theme_options
+        options.update(use_repository_button=False, use_issues_button=False, launch_buttons={})
+
+
+def say(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Fill the notes; without an address, turn links to the repository into plain text."""
+    text = source[0]
+    for name, note in NOTES.items():
+        text = text.replace(name, note if unset(app) else "")
+    source[0] = LINK.sub(r"`\1`", text) if unset(app) else text
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    # Before the theme reads its options, and before vae_book fills in the address.
+    app.connect("config-inited", hide_buttons, priority=400)
+    app.connect("source-read", say, priority=400)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
