@@ -17,31 +17,20 @@ PAGE = "At <{{ repository }}/tree/main/x>. {{ address_note }}{{ rocket_note }}"
 
 
 def book(url: str) -> Any:
-    options = {
-        "repository_url": url,
-        "use_issues_button": True,
-        "launch_buttons": {"colab_url": "c"},
-    }
+    options = {"repository_url": url}
     return SimpleNamespace(config=SimpleNamespace(html_theme_options=options))
 
 
-def test_the_placeholder_is_no_link_and_has_no_buttons() -> None:
+def test_the_placeholder_is_no_link() -> None:
     app, source = book(address.PLACEHOLDER), [PAGE]
-    address.hide_buttons(app, app.config)
     address.say(app, "page", source)
-    options = app.config.html_theme_options
-    assert not options["use_repository_button"]
-    assert not options["use_issues_button"]
-    assert not options["launch_buttons"]
     assert source[0].startswith("At `{{ repository }}/tree/main/x`. (")
     assert source[0].count("make repository URL=") == 2
 
 
 def test_an_address_is_linked_and_nothing_is_said_of_it() -> None:
     app, source = book("https://github.com/a/b"), [PAGE]
-    address.hide_buttons(app, app.config)
     address.say(app, "page", source)
-    assert app.config.html_theme_options["launch_buttons"] == {"colab_url": "c"}
     assert source == ["At <{{ repository }}/tree/main/x>. "]
 
 

@@ -1,10 +1,9 @@
-"""Sphinx extension: while the repository has no address, no page links to one.
+"""Sphinx extension: while the repository has no address, the pages' text says so.
 
 ``_config.yml`` comes with an address that leads nowhere, ``PLACEHOLDER``; whoever publishes the
-book puts another in its place with ``make repository URL=...``. Until then the pages have no
-buttons to the repository, to Colab and to Binder, and show the address as plain text.
-``{{ address_note }}`` and ``{{ rocket_note }}`` in a page say so there, and are empty once there is
-an address.
+book puts another in its place with ``make repository URL=...``. Until then the text shows the
+address without a link. ``{{ address_note }}`` and ``{{ rocket_note }}`` in a page say why, and that
+the buttons need it too; they are empty once there is an address.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ NOTES = {
         f"replaces it with the address of a copy on GitHub: {COMMAND}.)"
     ),
     "{{ rocket_note }}": (
-        "(This book has no rocket yet, because its repository has no address: the button appears "
-        f"after {COMMAND} and a new build.)"
+        "(The rocket of this copy leads nowhere yet, because its repository has no address: "
+        f"{COMMAND} gives it one, and a new build uses it.)"
     ),
 }
 
@@ -32,12 +31,6 @@ NOTES = {
 def unset(app: Sphinx) -> bool:
     """Whether the address is still the placeholder."""
     return app.config.html_theme_options.get("repository_url") == PLACEHOLDER
-
-
-def hide_buttons(app: Sphinx, config: Any) -> None:
-    if unset(app):
-        options = config.html_theme_options
-        options.update(use_repository_button=False, use_issues_button=False, launch_buttons={})
 
 
 def say(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -49,7 +42,6 @@ def say(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    # Before the theme reads its options, and before vae_book fills in the address.
-    app.connect("config-inited", hide_buttons, priority=400)
+    # Before vae_book fills in the address.
     app.connect("source-read", say, priority=400)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

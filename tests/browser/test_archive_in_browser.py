@@ -6,11 +6,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import address
 import archive
 import pytest
-import repository
-from helpers import ROOT
 from visit import Visit
 
 CHAPTER = "notebooks/12_ae_vs_vae.html"
@@ -93,13 +90,7 @@ def test_search_finds_a_chapter_and_asks_for_nothing_it_cannot_have(
 
 
 def test_the_badge_stands_under_each_chapters_title(visit: Open) -> None:
-    """Where the repository has an address; without one the page links to none."""
     opened = visit(CHAPTER)
     link = opened.page.locator("article h1 + .vae-colab a")
-    if repository.configured(ROOT) == address.PLACEHOLDER:
-        assert link.count() == 0
-        assert opened.page.locator(f"[href*='{address.PLACEHOLDER[8:]}']").count() == 0
-        assert opened.page.locator("[href*='colab.research.google.com']").count() == 0
-        return
     assert link.inner_text() == "Open in Colab"
     assert link.get_attribute("href").endswith("/blob/main/notebooks/run/12_ae_vs_vae.ipynb")
