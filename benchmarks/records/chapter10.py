@@ -1,7 +1,7 @@
-"""Numbers of chapter 10: seeds near collapse, and what cooling gains.
+"""Numbers of chapter 10: seeds near collapse.
 
-A longer one is written and was not run yet: without the underscore before its name, ``_long`` is a
-record like ``short``.
+Two longer ones are written and were not run yet: without the underscore before its name, ``_long``
+or ``_order`` is a record like ``short``.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _run(kind: str, seed: int, final: float, epochs: int = 6) -> tuple[float, fl
     return point.negative_elbo.value, point.rate.value, point.squared_error.value
 
 
-def order() -> dict[str, Any]:
+def _order() -> dict[str, Any]:
     """Six passes with sigma learned from 1 on, fixed at its final value, and cooled to it over the
     first two passes, seeds 0 to 4 each: means over the seeds, and differences seed by seed."""
     learned = zoo.load("sigma-learned")

@@ -13,7 +13,8 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-PLACEHOLDER = "https://github.com/example/vae-book"
+# In parts, so that `make repository` leaves it as it is.
+PLACEHOLDER = "/".join(("https://github.com", "example", "vae-book"))
 LINK = re.compile(r"<(\{\{ repository \}\}[^>\s]*)>")
 COMMAND = "`make repository URL=https://github.com/you/your-copy`"
 NOTES = {
