@@ -16,7 +16,6 @@ A file's name holds the digest of its content, so that it may be cached for ever
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import html
 import json
@@ -29,8 +28,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
 
-from vae_core.widgets._base import bundle, kit, with_kit
-from vae_core.widgets._page import bare
+from vae_core.widgets._base import kit, script, with_kit
 
 FOLDER = "_static/own"
 SCRIPT = re.compile(r"<script\b([^>]*)>(.*?)</script>", re.DOTALL)
@@ -77,12 +75,6 @@ def classic(module: str) -> str:
     return f'(() => {{\n"use strict";\n{code.strip()}\n}})();\n'
 
 
-@functools.cache
-def whole(name: str) -> str:
-    """The script of a widget as this engine writes it into a page."""
-    return f'{bare(bundle(name))}\nmountStatic(render, "{name}");'
-
-
 class Files:
     """The files that the pages' code and styles go to."""
 
@@ -121,7 +113,7 @@ class Page:
             found = re.search(r'^mountStatic\(render, "(\w+)"\);', code, re.MULTILINE)
             stem = found[1] if found else "module"
             # A widget that an older engine wrote carries all of its code itself.
-            if found and code.strip() == whole(stem):
+            if found and code.strip() == script(stem):
                 return self.once("widgets", kit()) + self.once(stem, classic(with_kit(stem)))
             return self.once(stem, classic(code))
         address = self.files.put("page", "js", code.strip() + "\n")

@@ -91,6 +91,13 @@ def bundle(name: str) -> str:
     return text
 
 
+@functools.cache
+def script(name: str) -> str:
+    """A widget's module as a page carries it, and the call that mounts every widget of its kind."""
+    return f'{bare(bundle(name))}\nmountStatic(render, "{name}");'
+
+
+@functools.cache
 def kit() -> str:
     """What the widgets of a page have in common, as one script for all of them.
 
@@ -104,6 +111,7 @@ def kit() -> str:
     )
 
 
+@functools.cache
 def with_kit(name: str) -> str:
     """A widget's module for a page that has loaded :func:`kit` before: the same, but shorter."""
     wanted = _wanted(name)
@@ -251,8 +259,7 @@ class BrowserWidget(anywidget.AnyWidget):
             f'data-picture="{html.escape(self.PICTURE)}">\n{tags}\n'
             f'<script type="application/json">{carried}</script>\n'
             f"<noscript>{NO_SCRIPT}{still}</noscript>\n"
-            f'</div>\n<script type="module">\n{bare(bundle(self.NAME))}\n'
-            f'mountStatic(render, "{self.NAME}");\n</script>'
+            f'</div>\n<script type="module">\n{script(self.NAME)}\n</script>'
         )
 
     def to_png(self) -> bytes:
